@@ -1,0 +1,110 @@
+"""Replies leave in order, once recorded, and are tried again."""
+
+import asyncio
+
+import pytest
+
+from zoozl.chatbot import Address, Message
+from zoozl.chatbot.outbox import Outbox
+from zoozl.chatbot.ports import Reply
+from zoozl.errors import DeliveryError, StoreError, Undeliverable
+from zoozl.stores.memory import Store
+
+
+class Sender:
+    """Fails as it is told to, else notes what it sends."""
+
+    def __init__(self, *failures):
+        self.failures = list(failures)
+        self.sent = []
+        self.tried = []
+
+    async def send(self, address, message, key):
+        self.tried.append(key)
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        self.sent.append((key, message.text))
+
+
+def outbox_with(sender):
+    outbox = Outbox(Store(), author="bot")
+    outbox.senders["c"] = sender
+    outbox.start()
+    return outbox
+
+
+def replies(*texts, lane="lane", seq=1):
+    return [Reply(seq, n, lane, Address("c", talker="t"), Message(text)) for n, text in enumerate(texts)]
+
+
+async def test_replies_go_out_in_order_with_stable_keys():
+    sender = Sender()
+    await outbox_with(sender).deliver("lane", replies("a", "b", "c"), None)
+    assert sender.sent == [("1.0", "a"), ("1.1", "b"), ("1.2", "c")]
+
+
+async def test_a_failed_reply_is_tried_again_and_holds_back_those_behind_it():
+    sender = Sender(DeliveryError("busy", retry_after=0.01), None)
+    outbox = outbox_with(sender)
+    await outbox.deliver("lane", replies("a", "b"), None)
+    await outbox.deliver("lane", replies("c", seq=2), None)
+    await outbox.deliver("other", replies("x", lane="other", seq=3), None)
+    assert sender.sent == [("3.0", "x")], "another lane does not wait"
+    await outbox.join()
+    assert [text for _, text in sender.sent] == ["x", "a", "b", "c"]
+    assert sender.tried == ["1.0", "3.0", "1.0", "1.1", "2.0"]
+
+
+async def test_what_cannot_be_delivered_is_a_dead_letter_and_the_next_goes_on():
+    sender = Sender(Undeliverable("the room is gone"))
+    outbox = outbox_with(sender)
+    await outbox.deliver("lane", replies("a", "b"), None)
+    assert sender.sent == [("1.1", "b")]
+    ((reply, error),) = outbox._store.dead_letters
+    assert (reply.key, error) == ("1.0", "the room is gone")
+
+
+async def test_a_channels_own_fault_is_a_failed_try(caplog):
+    sender = Sender(ZeroDivisionError())
+    outbox = outbox_with(sender)
+    await outbox.deliver("lane", replies("a"), None)
+    assert "channel c failed to send reply 1.0" in caplog.text
+    await outbox.close()
+
+
+async def test_tries_end():
+    sender = Sender(*[DeliveryError("no", retry_after=0) for _ in range(100)])
+    outbox = outbox_with(sender)
+    await outbox.deliver("lane", replies("a"), None)
+    await outbox.join()
+    assert len(sender.tried) == 20
+    assert "given up after 20 tries" in outbox._store.dead_letters[0][1]
+
+
+async def test_nothing_is_sent_before_it_is_durable_or_if_it_never_is():
+    sender = Sender()
+    outbox = outbox_with(sender)
+    durable = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(outbox.deliver("lane", replies("a"), durable))
+    await asyncio.sleep(0)
+    assert sender.sent == []
+    durable.set_result(None)
+    await waiting
+    assert len(sender.sent) == 1
+    failed = asyncio.get_running_loop().create_future()
+    failed.set_exception(StoreError("disk full"))
+    await outbox.deliver("lane", replies("b"), failed)
+    assert len(sender.sent) == 1
+
+
+async def test_a_channel_that_is_not_there_is_a_dead_letter():
+    outbox = outbox_with(Sender())
+    outbox.tell(Address("fax", talker="t"), "hello")
+    await asyncio.sleep(0)
+    await outbox.join()
+    assert "no channel 'fax'" in outbox._store.dead_letters[0][1]
+
+
+def test_nothing_can_be_told_before_the_start():
+    with pytest.raises(RuntimeError, match="not started"):
+        Outbox(Store()).tell(Address("c", talker="t"), "hello")

@@ -1,0 +1,95 @@
+"""InterfaceRoot, the `context` of a plugin: configuration, embedding, memory, and a way to speak unasked."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoozl import registry
+from zoozl.chatbot import extensions
+from zoozl.chatbot.embedding import Embedding
+from zoozl.chatbot.message import Address, Message
+from zoozl.chatbot.outbox import Outbox
+from zoozl.chatbot.ports import Embedder, KeyValue, Store, Vectors
+
+BUNDLED = ("zoozl.plugins.greeter", "zoozl.plugins.helpers", "zoozl.plugins.games")
+
+
+class Memory:
+    """The durable key-value space of one plugin: JSON values by key."""
+
+    def __init__(self, store: KeyValue, space: str) -> None:
+        self._store = store
+        self._space = space
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value of `key`, or `default`."""
+        text = await self._store.get(self._space, key)
+        return default if text is None else json.loads(text)
+
+    async def put(self, key: str, value: Any) -> None:
+        """Keep a JSON value; it is durable when this returns. Raises TypeError or ValueError if it is not JSON."""
+        await self._store.put(self._space, key, json.dumps(value, allow_nan=False))
+
+    async def remove(self, key: str) -> None:
+        """Forget `key`, if it is known."""
+        await self._store.put(self._space, key, None)
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The keys that begin with `prefix`, sorted."""
+        return await self._store.keys(self._space, prefix)
+
+
+class InterfaceRoot:
+    """What every plugin gets as `context`, in `load` and in `consume`.
+
+    The server makes one and gives each plugin its own view of it (`memory` is the plugin's). Made by hand, for
+    a Chat, it needs `load()` before use and `close()` after.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        embedder: Embedder | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self.conf: Mapping[str, Any] = dict(conf) if conf else {"extensions": list(BUNDLED)}
+        if embedder is None:
+            given = self.conf.get("embedder", "minilm")
+            embedder = registry.find("embedders", given)() if isinstance(given, str) else given
+        self.embedding = Embedding(embedder)
+        self.store: Store = store if store is not None else registry.find("stores", "memory")()
+        self.outbox = Outbox(self.store, author=str(self.conf.get("author", "")))
+        self.plugins = extensions.Plugins()
+        self.memory = Memory(self.store, "")
+
+    def load(self) -> None:
+        """Import the extensions of `conf` and load their plugins. Raises ExtensionError."""
+        extensions.load(self.conf.get("extensions", ()), self)
+
+    def close(self) -> None:
+        """Close the plugins, the last loaded first, and let the embedder go."""
+        self.plugins.close()
+        self.embedding.close()
+
+    def of_plugin(self, name: str) -> InterfaceRoot:
+        """The view of the plugin called `name`."""
+        view = copy.copy(self)
+        view.memory = Memory(self.store, name)
+        return view
+
+    def config(self, section: str) -> Mapping[str, Any]:
+        """The configuration's table of that name, empty if there is none."""
+        table = self.conf.get(section, {})
+        return table if isinstance(table, Mapping) else {}
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of `texts`, `(n, d) float32` of unit length. Raises EmbeddingError."""
+        return await self.embedding.vectors(texts)
+
+    def tell(self, address: Address, message: str | Message) -> None:
+        """Say something unasked, now or whenever the channel can; from the event loop or from a thread."""
+        self.outbox.tell(address, message)

@@ -1,0 +1,121 @@
+"""Import extension modules, make their plugins, and draw up the table of aliases."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import logging
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from zoozl.chatbot.interface import SPECIAL, Interface, Plugin
+from zoozl.errors import ConfigError, ExtensionError
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.context import InterfaceRoot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Plugins:
+    """What was loaded: all plugins in order, and the one behind each alias (as it was written)."""
+
+    all: list[Plugin] = field(default_factory=list)
+    table: dict[str, Plugin] = field(default_factory=dict)
+
+    def names(self) -> set[str]:
+        """Every name a configuration table may have: modules, their last parts, plugin names."""
+        modules = {plugin.module for plugin in self.all}
+        return modules | {m.rpartition(".")[2] for m in modules} | {plugin.name for plugin in self.all}
+
+    def close(self) -> None:
+        """Close all, the last loaded first; one that fails does not keep the others from it."""
+        for plugin in reversed(self.all):
+            try:
+                plugin.interface.close()
+            except Exception:  # the edge of foreign code
+                log.exception("plugin %s failed to close", plugin.name)
+
+
+def load(extensions: Iterable[str | type[Interface]], root: InterfaceRoot) -> None:
+    """Load modules by name (or Interface classes as they are) into `root.plugins`.
+
+    Raises ExtensionError, after closing what was loaded before.
+    """
+    plugins = root.plugins
+    seen: set[type[Interface]] = set()
+    try:
+        for extension in extensions:
+            for cls in _classes(extension):
+                if cls not in seen:
+                    seen.add(cls)
+                    _add(plugins, cls, root)
+    except BaseException:
+        plugins.close()
+        raise
+    for alias in SPECIAL:
+        if alias not in plugins.table:
+            log.warning('no plugin has the special alias "%s"', alias)
+
+
+def _classes(extension: str | type[Interface]) -> list[type[Interface]]:
+    if isinstance(extension, type):
+        return [extension]
+    module = _import(extension)
+    found = [
+        cls
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and issubclass(cls, Interface) and cls is not Interface and not inspect.isabstract(cls)
+    ]
+    # What a module imports is normally another extension's, or a base class; only a module that has
+    # nothing of its own means the classes that it imports.
+    own = [cls for cls in found if f"{cls.__module__}.".startswith(f"{module.__name__}.")]
+    if not found:
+        raise ExtensionError(f"extension {extension!r} has no subclass of zoozl.chatbot.Interface")
+    return list(dict.fromkeys(own or found))
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as exc:  # the edge of foreign code: whatever it raises, the operator gets one sentence
+        raise ExtensionError(f"extension {name!r} cannot be imported: {describe(exc)}") from exc
+
+
+def describe(exc: BaseException) -> str:
+    """One line on an exception of foreign code: kind, text, and the file and line it came from."""
+    if isinstance(exc, SyntaxError):
+        return f"{type(exc).__name__}: {exc.msg} ({exc.filename}, line {exc.lineno})"
+    frames = [f for f in traceback.extract_tb(exc.__traceback__) if "importlib" not in f.filename]
+    frames = [f for f in frames if f.filename != __file__]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(exc).__name__}: {exc}{where}"
+
+
+def _add(plugins: Plugins, cls: type[Interface], root: InterfaceRoot) -> None:
+    try:
+        interface = cls()
+        plugin = Plugin(interface, root.of_plugin(interface.name or cls.__name__))
+        for alias in plugin.aliases:
+            _claim(plugins, alias, plugin)
+        interface.load(plugin.context)
+    except ConfigError:
+        raise
+    except Exception as exc:  # the edge of foreign code
+        raise ExtensionError(f"plugin {cls.__name__} of {cls.__module__} cannot be loaded: {describe(exc)}") from exc
+    plugins.all.append(plugin)
+
+
+def _claim(plugins: Plugins, alias: str, plugin: Plugin) -> None:
+    same = " ".join(alias.casefold().split())
+    for other, holder in plugins.table.items():
+        if " ".join(other.casefold().split()) == same and holder is not plugin:
+            raise ExtensionError(
+                f"alias {alias!r} is claimed by {plugin.name} ({plugin.module}) and by {holder.name} ({holder.module})"
+            )
+    plugins.table[alias] = plugin

@@ -1,0 +1,130 @@
+"""Interface, what a plugin extends; and Plugin, one bound once when it is loaded."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from zoozl.chatbot.package import Package
+from zoozl.errors import ExtensionError
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.context import InterfaceRoot
+
+GREET, HELP, CANCEL = "greet", "help", "cancel"
+SPECIAL = (GREET, HELP, CANCEL)
+
+
+class Interface:
+    """A plugin: phrases that call it, and what it does then.
+
+    Set `aliases` and write `consume`, as `(self, context, package)` or `(self, package)`, `def` or
+    `async def`. A `def` runs in a thread and may block; an `async def` runs on the event loop and must not.
+    The instance is shared by all talkers: what belongs to one goes to `package.conversation.data`.
+    """
+
+    aliases: Collection[str] = ()
+    """Phrases, compared by meaning. "greet", "help" and "cancel" are special; "/word" is a command."""
+    name: str = ""
+    """How help, logs and the configuration call it; the class name when empty."""
+    description: str = ""
+    usage: str = ""
+    sticky: bool = False
+    """Keep the floor until `finish()`, cancel or the idle limit, even if nothing was written to `data`."""
+    timeout: float | None = None
+    """Seconds that one turn may take; None takes `turn_timeout` of the configuration."""
+
+    def load(self, context: InterfaceRoot) -> None:
+        """Called once, before the first message; `context` is the one `consume` gets. May raise to end the start."""
+
+    def consume(self, *args: Any) -> Any:
+        """Handle `package`, the last argument. Overridden by every plugin that has aliases."""
+        raise NotImplementedError(f"{type(self).__name__} has aliases but no consume()")
+
+    def is_complete(self, package: Package) -> bool:
+        """Whether the subject ended with this turn. Override it to decide that yourself; `package` is optional."""
+        return True
+
+    def close(self) -> None:
+        """Called once when the server stops, in reverse order of loading."""
+
+
+class Plugin:
+    """An Interface whose forms of `consume` and `is_complete` were looked at once."""
+
+    __slots__ = (
+        "_complete",
+        "_consume",
+        "_two",
+        "aliases",
+        "context",
+        "decides",
+        "interface",
+        "is_async",
+        "module",
+        "name",
+        "sticky",
+        "timeout",
+    )
+
+    def __init__(self, interface: Interface, context: InterfaceRoot) -> None:
+        self.interface = interface
+        self.context = context
+        self.module = type(interface).__module__
+        self.name = interface.name or type(interface).__name__
+        self.aliases = _aliases(interface)
+        self.sticky = bool(interface.sticky)
+        self.timeout = interface.timeout
+        self._consume: Callable[..., Any] = interface.consume
+        self.is_async = inspect.iscoroutinefunction(interface.consume)
+        self._two = _takes(interface.consume, self.name, "consume", ("context, package", "package")) != 1
+        self._complete = _bind_complete(interface, self.name)
+        self.decides = type(interface).is_complete is not Interface.is_complete
+
+    def consume(self, package: Package) -> Any:
+        """Call the plugin: what it returns, a coroutine if it is async."""
+        return self._consume(self.context, package) if self._two else self._consume(package)
+
+    def is_complete(self, package: Package) -> bool | Awaitable[bool]:
+        """Ask a plugin that `decides` whether its subject has ended."""
+        return self._complete(package)
+
+    def __repr__(self) -> str:
+        return f"<Plugin {self.name} of {self.module}>"
+
+
+def _aliases(interface: Interface) -> tuple[str, ...]:
+    given: Any = interface.aliases
+    name = type(interface).__name__
+    if isinstance(given, str) or not isinstance(given, Collection):
+        raise ExtensionError(
+            f"plugin {name}: aliases must be a tuple, list or set of phrases, not {type(given).__name__}"
+            ' (a tuple of one needs its comma: ("phrase",))'
+        )
+    for alias in given:
+        if not isinstance(alias, str) or not alias.strip():
+            raise ExtensionError(f"plugin {name}: an alias must be a phrase, not {alias!r}")
+    # A set has no order: sorted, so that every start compares the same table.
+    return tuple(sorted(given)) if isinstance(given, set | frozenset) else tuple(given)
+
+
+def _takes(method: Callable[..., Any], plugin: str, what: str, forms: tuple[str, ...]) -> int:
+    """How many positional arguments a bound method is to get: 0, 1 or 2."""
+    parameters = inspect.signature(method).parameters.values()
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    most = 2 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(plain)
+    least = sum(p.default is p.empty for p in plain)
+    wanted = [form.count(",") + 1 if form else 0 for form in forms]
+    for count in wanted:
+        if least <= count <= most:
+            return count
+    written = " or ".join(f"{what}(self{', ' + form if form else ''})" for form in forms)
+    raise ExtensionError(f"plugin {plugin}: {what} must be written {written}")
+
+
+def _bind_complete(interface: Interface, name: str) -> Callable[[Package], bool | Awaitable[bool]]:
+    method: Callable[..., Any] = interface.is_complete
+    if _takes(method, name, "is_complete", ("package", "")) == 1:
+        return method
+    return lambda package: method()

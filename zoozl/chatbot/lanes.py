@@ -1,0 +1,83 @@
+"""One FIFO per conversation: a turn at a time, bounded in number and depth, parallel across conversations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from zoozl.chatbot.ports import Receipt
+from zoozl.errors import Overloaded
+
+log = logging.getLogger(__name__)
+
+
+class _Lane:
+    __slots__ = ("queue", "task")
+
+    def __init__(self) -> None:
+        self.queue: deque[Receipt] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Lanes:
+    """Runs `work` on every receipt, in order within a lane. A lane exists only while it has something to do."""
+
+    def __init__(self, work: Callable[[Receipt], Awaitable[None]], *, depth: int = 100, number: int = 10_000) -> None:
+        self._work = work
+        self._depth = depth
+        self._number = number
+        self._lanes: dict[str, _Lane] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._lanes
+
+    def check(self, key: str) -> None:
+        """Raise Overloaded if the lane `key` has no room for another event."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            if len(self._lanes) >= self._number:
+                raise Overloaded("too many conversations are busy, try again later")
+        elif len(lane.queue) >= self._depth:
+            raise Overloaded("too many messages are waiting for an answer, try again later")
+
+    def submit(self, receipt: Receipt) -> None:
+        """Put a receipt at the end of its lane, room or not: `check` comes before accepting."""
+        lane = self._lanes.get(receipt.lane)
+        if lane is None:
+            lane = self._lanes[receipt.lane] = _Lane()
+            lane.queue.append(receipt)
+            self._idle.clear()
+            lane.task = asyncio.create_task(self._run(receipt.lane, lane))
+        else:
+            lane.queue.append(receipt)
+
+    async def _run(self, key: str, lane: _Lane) -> None:
+        try:
+            while lane.queue:
+                try:
+                    await self._work(lane.queue.popleft())
+                except Exception:  # whatever happens to one event, the lane goes on
+                    log.exception("an event of lane %s failed", key)
+        finally:
+            del self._lanes[key]
+            if not self._lanes:
+                self._idle.set()
+
+    async def join(self) -> None:
+        """Wait until no lane has anything to do."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Cut what is running; events that have not ended stay in the inbox."""
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -1,0 +1,134 @@
+"""What is said and where: MessagePart, Message, Address, Event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+
+@dataclass(slots=True)
+class MessagePart:
+    """One piece of a message: a text, or a file with its media type and name."""
+
+    text: str = ""
+    binary: bytes = b""
+    media_type: str = ""
+    filename: str = ""
+    consumed: bool = False
+    """A plugin's own mark: `Package.get_attachments(consumed=False)` finds what it has not dealt with yet."""
+
+    def __post_init__(self) -> None:
+        for name in ("text", "media_type", "filename"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"MessagePart.{name} must be a str, not {type(getattr(self, name)).__name__}")
+        if not isinstance(self.binary, bytes):
+            raise TypeError(f"MessagePart.binary must be bytes, not {type(self.binary).__name__}")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Message:
+    """Something said: `Message("text")`, or a list of parts.
+
+    `author` is shown to people, `sent` is aware (UTC), `id` is the platform's own id or "".
+    `from_bot` tells the bot's answers from the talker's words in a history.
+    """
+
+    parts: list[MessagePart] = field(default_factory=list)
+    author: str = ""
+    sent: datetime = field(default_factory=_now)
+    id: str = ""
+    from_bot: bool = False
+
+    def __init__(
+        self,
+        parts: str | Iterable[MessagePart | dict[str, Any]] = (),
+        author: str = "",
+        sent: datetime | None = None,
+        id: str = "",  # noqa: A002 - the field's standard name
+        from_bot: bool = False,
+    ) -> None:
+        if isinstance(parts, str):
+            self.parts = [MessagePart(parts)]
+        else:
+            self.parts = [MessagePart(**part) if isinstance(part, dict) else part for part in parts]
+        self.author = author
+        self.sent = sent or _now()
+        self.id = id
+        self.from_bot = from_bot
+
+    @property
+    def text(self) -> str:
+        """The texts of all parts, joined by a space; "" for a message of files only."""
+        if len(self.parts) == 1:
+            return self.parts[0].text
+        return " ".join(part.text for part in self.parts if part.text)
+
+    @property
+    def files(self) -> list[MessagePart]:
+        """The parts that carry bytes."""
+        return [part for part in self.parts if part.binary]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to answer. Frozen: two equal addresses are the same place.
+
+    `account` is the workspace, team or mailbox of the channel; `room` is "" in a direct conversation;
+    `thread` is "" outside a thread; `talker` is who speaks, unique within channel and account.
+    """
+
+    channel: str
+    account: str = ""
+    room: str = ""
+    thread: str = ""
+    talker: str = ""
+
+
+SCOPES = ("user", "room", "thread", "user_in_thread")
+
+
+def scope_key(address: Address, scope: str = "") -> str:
+    """Whose state an address means under `scope`; the key of the lane and of the conversation.
+
+    Without a scope: the talker in a direct conversation, the thread in a room.
+    """
+    if not scope:
+        scope = "thread" if address.room else "user"
+    if scope == "user":
+        rest: tuple[str, ...] = (address.talker,)
+    elif scope == "room":
+        rest = (address.room,)
+    elif scope == "thread":
+        rest = (address.room, address.thread)
+    elif scope == "user_in_thread":
+        rest = (address.room, address.thread, address.talker)
+    else:
+        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, not {scope!r}")
+    return ":".join((address.channel, _part(address.account), scope, *map(_part, rest)))
+
+
+def _part(text: str) -> str:
+    """`text` without the separator, so that no two addresses share a key."""
+    return quote(text, safe="@+ ") if ":" in text or "%" in text else text
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a conversation, as a channel decoded it.
+
+    `keys` are all identities under which the platform may deliver it again; they are checked and taken in
+    one step. No key means that the transport itself never repeats (a plain websocket frame).
+    """
+
+    address: Address
+    message: Message
+    keys: tuple[str, ...] = ()
+    kind: str = "message"
+    """"message", or "connect": the talker arrived and has said nothing yet."""

@@ -1,0 +1,171 @@
+"""Replies on their way out: in order within a conversation, after they are durable, retried."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from zoozl.chatbot.message import Address, Message, scope_key
+from zoozl.chatbot.ports import Done, Reply, Sender, Store
+from zoozl.errors import DeliveryError, StoreError, Undeliverable
+
+log = logging.getLogger(__name__)
+
+SEND_TIMEOUT = 60.0
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
+MOST_ATTEMPTS = 20
+
+
+class Outbox:
+    """Every reply goes through here, and none overtakes another of its lane.
+
+    The first try is made by the lane itself, so that a slow platform slows down only the conversation that
+    talks to it; what fails is retried in the background, and later replies of the lane queue behind it.
+    """
+
+    def __init__(self, store: Store, author: str = "") -> None:
+        self._store = store
+        self.author = author
+        self.senders: dict[str, Sender] = {}
+        self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Bind to the running loop; before that nothing can be told."""
+        self._loop = asyncio.get_running_loop()
+
+    def compose(self, message: str | Message) -> Message:
+        """A plugin's words as the bot's message. Raises TypeError."""
+        if isinstance(message, str):
+            return Message(message, self.author, from_bot=True)
+        if isinstance(message, Message):
+            return Message(message.parts, message.author or self.author, message.sent, message.id, from_bot=True)
+        raise TypeError(f"a bot answers with a str or a Message, not with {type(message).__name__}")
+
+    def tell(self, address: Address, message: str | Message) -> None:
+        """Send something that answers nothing. From the loop or from a thread. Raises RuntimeError before `start`."""
+        composed = self.compose(message)
+        if self._loop is None:
+            raise RuntimeError("the bot has not started yet: tell() works from the first message on")
+        self._loop.call_soon_threadsafe(self._tell, address, composed)
+
+    def _tell(self, address: Address, message: Message) -> None:
+        lane = scope_key(address)
+        reply = Reply(self._store.next_seq(), 0, lane, address, message)
+        self.deliver_soon(lane, [reply], self._store.record([reply], [message]))
+
+    def deliver_soon(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
+        """Send `replies` from the background once they are durable."""
+        queue = self._queues.get(lane)
+        if queue is not None:
+            queue.extend((reply, durable) for reply in replies)
+            return
+        self._queues[lane] = deque((reply, durable) for reply in replies)
+        self._in_background(lane)
+
+    async def deliver(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
+        """Wait until `replies` are durable and make the first try for each; returns even if that fails."""
+        queue = self._queues.get(lane)
+        if queue is not None:
+            queue.extend((reply, durable) for reply in replies)
+            return
+        if durable is not None and not await self._wait(durable):
+            return
+        queue = self._queues[lane] = deque((reply, None) for reply in replies)
+        try:
+            while queue:
+                if not await self._try(*queue[0]):
+                    break
+                queue.popleft()
+        finally:
+            if queue:
+                self._in_background(lane)
+            else:
+                del self._queues[lane]
+
+    def _in_background(self, lane: str) -> None:
+        task = asyncio.create_task(self._drain(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self, lane: str) -> None:
+        queue = self._queues[lane]
+        try:
+            while queue:
+                reply, durable = queue[0]
+                while not await self._try(reply, durable):
+                    durable = None
+                    await asyncio.sleep(self._delay(reply))
+                queue.popleft()
+        finally:
+            del self._queues[lane]
+
+    def _delay(self, reply: Reply) -> float:
+        """Seconds until the next try: what the platform asked for, else doubling with jitter."""
+        if reply.retry_after is not None:
+            return reply.retry_after
+        backoff = min(FIRST_DELAY * 2.0 ** (reply.attempts - 1), LONGEST_DELAY)
+        return backoff * random.uniform(0.5, 1.0)  # noqa: S311 - jitter needs no secret
+
+    async def _wait(self, durable: Done) -> bool:
+        try:
+            if durable is not None:
+                await durable
+        except StoreError as exc:
+            # Not recorded: sending it now and again after the turn is run anew would be twice.
+            log.error("replies are held back, they could not be recorded: %s", exc)
+            return False
+        return True
+
+    async def _try(self, reply: Reply, durable: Done) -> bool:
+        """One try; True if the reply is dealt with (delivered, dead or not recorded)."""
+        if durable is not None and not await self._wait(durable):
+            return True
+        sender = self.senders.get(reply.address.channel)
+        reply.attempts += 1
+        try:
+            if sender is None:
+                raise Undeliverable(f"no channel {reply.address.channel!r} is on")
+            # A coroutine that does not wait needs no timer: most sends end at once.
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await sender.send(reply.address, reply.message, reply.key)
+        except Undeliverable as exc:
+            self._bury(reply, str(exc))
+            return True
+        except (DeliveryError, TimeoutError, OSError) as exc:
+            return self._failed(reply, exc)
+        except Exception as exc:  # a channel's bug must not stop the lane's other replies for ever
+            log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
+            return self._failed(reply, exc)
+        self._store.delivered(reply)
+        return True
+
+    def _failed(self, reply: Reply, exc: Exception) -> bool:
+        if reply.attempts >= MOST_ATTEMPTS:
+            self._bury(reply, f"given up after {reply.attempts} tries: {exc}")
+            return True
+        reply.retry_after = exc.retry_after if isinstance(exc, DeliveryError) else None
+        self._store.undelivered(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
+        log.warning("reply %s is not delivered yet (try %d): %s", reply.key, reply.attempts, exc)
+        return False
+
+    def _bury(self, reply: Reply, error: str) -> None:
+        self._store.dead(reply, error)
+        log.info("reply %s cannot be delivered: %s", reply.key, error)
+
+    async def join(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def close(self) -> None:
+        """Stop trying; what is not delivered stays recorded."""
+        for task in set(self._tasks):
+            task.cancel()
+        await self.join()

@@ -1,0 +1,182 @@
+"""What the core needs from the outside: stores, an embedder, senders."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from zoozl.chatbot.conversation import new_uuid
+from zoozl.chatbot.message import Address, Event, Message
+
+Vectors = npt.NDArray[np.float32]
+
+Done = Future[None] | None
+"""When something is on disk: a future, or None for "already"."""
+
+
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """An event that was handed to the inbox; its place in the order is taken when it is made."""
+
+    seq: int
+    lane: str
+    event: Event
+    duplicate: bool = False
+    known: Done = None
+    """Done when `duplicate` is decided."""
+    durable: Done = None
+    """Done when the event (or, for a duplicate, the first one) cannot be lost any more; fails with StoreError."""
+    attempts: int = 0
+    """Starts of its turn that a crash cut short."""
+    replied: int = 0
+    """Replies of its turn that were recorded before such a crash; they are not sent again."""
+    archived: bool = False
+    """Its message is in the history already."""
+    cut: bool = False
+    """It is a cancel that ended a running turn on arrival."""
+
+    async def acknowledged(self) -> bool:
+        """Wait until the event is durable; True if it is new. Raises StoreError: then nothing was accepted."""
+        if self.durable is not None:
+            await self.durable
+        return not self.duplicate
+
+
+@dataclass(slots=True)
+class State:
+    """What is kept of a conversation between two turns, apart from its messages."""
+
+    uuid: str = field(default_factory=new_uuid)
+    talker: str = ""
+    subject: str = ""
+    greeted: bool = False
+    data: str = "{}"
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """A message on its way out. `key` is stable: a reply that is sent again has the same."""
+
+    seq: int
+    n: int
+    lane: str
+    address: Address
+    message: Message
+    attempts: int = 0
+    retry_after: float | None = None
+    """What the platform asked for at the last try, in seconds."""
+
+    @property
+    def key(self) -> str:
+        """Idempotency key for the channel."""
+        return f"{self.seq}.{self.n}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that a turn leaves behind; it is committed as one."""
+
+    receipt: Receipt
+    state: State | None
+    """None: as it was."""
+    messages: list[Message]
+    replies: list[Reply]
+    """Those not recorded yet."""
+
+
+class Inbox(Protocol):
+    """Events, from acceptance to done."""
+
+    def accept(self, event: Event, lane: str) -> Receipt:
+        """Take an event, once for all of its keys, in the order of the calls."""
+        ...
+
+    def commit(self, outcome: Outcome) -> Done:
+        """End a turn: state, messages, replies and "this event is done" in one step."""
+        ...
+
+
+class OutboxStore(Protocol):
+    """Replies, from recorded to delivered."""
+
+    def next_seq(self) -> int:
+        """A number for replies that belong to no event."""
+        ...
+
+    def record(self, replies: Sequence[Reply], messages: Sequence[Message]) -> Done:
+        """Keep replies (and their lines of the history) before their turn has ended, or without a turn."""
+        ...
+
+    def delivered(self, reply: Reply) -> None:
+        """The channel has it."""
+        ...
+
+    def undelivered(self, reply: Reply, error: str, retry_at: float) -> None:
+        """A try failed; the next is due at `retry_at` (seconds since the epoch)."""
+        ...
+
+    def dead(self, reply: Reply, error: str) -> None:
+        """No further try will be made."""
+        ...
+
+
+class Archive(Protocol):
+    """Conversations and their messages."""
+
+    async def load(self, lane: str) -> tuple[State | None, list[Message]]:
+        """The state of a conversation and its latest messages, oldest first; both the caller's own."""
+        ...
+
+
+class KeyValue(Protocol):
+    """Small JSON texts by namespace and key."""
+
+    async def get(self, space: str, key: str) -> str | None:
+        """The value, or None."""
+        ...
+
+    async def put(self, space: str, key: str, value: str | None) -> None:
+        """Keep a value durably; None removes the key."""
+        ...
+
+    async def keys(self, space: str, prefix: str) -> list[str]:
+        """All keys of a space that begin with `prefix`, sorted."""
+        ...
+
+
+class Store(Inbox, OutboxStore, Archive, KeyValue, Protocol):
+    """All of it; one object may well do everything, so that a turn is one transaction."""
+
+    async def close(self) -> None:
+        """Write what is pending and let go of everything."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text to vectors."""
+
+    name: str
+    """Identifies model and version: vectors of different names are not comparable."""
+
+    def embed(self, texts: Sequence[str], /) -> Vectors:
+        """`(n, d) float32` of unit length, blocking, from any thread; a text's vector never depends on the others.
+
+        Raises EmbeddingError when it cannot.
+        """
+        ...
+
+
+class Sender(Protocol):
+    """The outgoing side of a channel."""
+
+    async def send(self, address: Address, message: Message, key: str) -> None:
+        """Deliver, or raise DeliveryError (with the platform's `retry_after`) or Undeliverable.
+
+        `key` is the reply's idempotency key: the same again means the same reply again.
+        """
+        ...

@@ -1,0 +1,368 @@
+"""One turn: an event is routed, a plugin runs within its limits, and what it leaves behind is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from zoozl.chatbot.conversation import Conversation
+from zoozl.chatbot.interface import Plugin
+from zoozl.chatbot.message import Message
+from zoozl.chatbot.outbox import Outbox
+from zoozl.chatbot.package import Package
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Store
+from zoozl.chatbot.router import Route, Router, Rule
+from zoozl.chatbot.workers import Busy, Workers
+from zoozl.errors import DataError
+
+log = logging.getLogger(__name__)
+
+turn_id: ContextVar[str] = ContextVar("turn_id", default="-")
+"""The turn that is running, for log lines."""
+
+APOLOGY = "Sorry, something went wrong here. It has been noted."
+TOO_SLOW = "Sorry, this took too long and was stopped."
+BUSY = "Sorry, this is busy at the moment. Please try again later."
+CANCELLED = "Cancelled."
+NOTHING_TO_CANCEL = "There is nothing to cancel."
+
+MOST_REPLIES = 1_000
+MOMENT = 0.2
+TICK = 0.05
+
+
+class Ending(StrEnum):
+    """How a plugin's run ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    BUSY = "busy"
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened to one event, for `--debug`, tests and metrics."""
+
+    receipt: Receipt
+    route: Route
+    ending: Ending
+    seconds: float
+
+
+class Watch:
+    """Looks at all running turns every 50 ms: one timer instead of two for each turn.
+
+    A turn older than a moment (200 ms) begins to say things before it ends; one beyond its limit is ended.
+    """
+
+    def __init__(self) -> None:
+        self._turns: set[Turn] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, turn: Turn) -> None:
+        """Begin to look at `turn`."""
+        self._turns.add(turn)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def discard(self, turn: Turn) -> None:
+        """It ended."""
+        self._turns.discard(turn)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for turn in list(self._turns):
+            if now >= turn.deadline:
+                turn.end(Ending.TIMEOUT)
+            elif not turn.talking and now >= turn.started + MOMENT:
+                turn.flush()
+        self._timer = loop.call_later(TICK, self._tick) if self._turns else None
+
+
+class Voice:
+    """The callback of one run of a plugin; silent once that run has ended."""
+
+    __slots__ = ("_turn", "open")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self.open = True
+
+    def say(self, message: str | Message) -> None:
+        """Answer with a text or a Message. Raises TypeError for anything else."""
+        if self.open:
+            self._turn.say(message)
+        else:
+            log.warning("an answer came after its turn had ended and is dropped; context.tell() can send one")
+
+
+@dataclass(slots=True)
+class Services:
+    """What all turns share."""
+
+    store: Store
+    router: Router
+    outbox: Outbox
+    workers: Workers
+    watch: Watch
+    timeout: float
+    observers: list[Callable[[Report], None]]
+
+
+class Turn:
+    """One event's turn. `run` does it all; the watch and the lanes may end it or flush its replies meanwhile."""
+
+    __slots__ = (
+        "_loop",
+        "_recorded",
+        "_said",
+        "_services",
+        "_task",
+        "_voice",
+        "deadline",
+        "ended_by",
+        "messages",
+        "receipt",
+        "started",
+        "state",
+        "talking",
+    )
+
+    def __init__(self, services: Services, receipt: Receipt, state: State | None, messages: list[Message]) -> None:
+        event = receipt.event
+        self._services = services
+        self.receipt = receipt
+        self.state = state or State(talker=event.address.talker)
+        self.messages = messages
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self.started = self._loop.time()
+        self.deadline = self.started + services.timeout
+        self.talking = False
+        """Said things go out while it runs: it has taken longer than a moment."""
+        self.ended_by: Ending | None = None
+        self._voice: Voice | None = None
+        self._said: list[Message] = []
+        # A re-run turn says its first replies again; those were recorded before the crash.
+        self._recorded = receipt.replied
+
+    async def run(self) -> None:
+        """Route and answer the event, then commit."""
+        event = self.receipt.event
+        turn_id.set(str(self.receipt.seq))
+        before = replace(self.state)
+        if event.kind == "connect":
+            await self._greet()
+        else:
+            self.messages.append(event.message)
+            await self._answer()
+        await self._commit(before)
+
+    async def _greet(self) -> None:
+        if not self.state.greeted:
+            self.state.greeted = True
+            route = self._services.router.greeting()
+            if route.plugin is not None:
+                await self._give(route, route.plugin, None)
+
+    async def _answer(self) -> None:
+        message = self.receipt.event.message
+        route = await self._services.router.choose(message.text, self.state.subject)
+        if not self.state.greeted:
+            # Where a channel has no connect event, the first message brings the greeting along: never in
+            # rooms, and never twice from the plugin that answers anyway.
+            greeter = self._services.router.greeting().plugin
+            if greeter is not None and greeter is not route.plugin and not self.receipt.event.address.room:
+                await self._greet()
+            self.state.greeted = True
+        if route.plugin is not None:
+            await self._give(route, route.plugin, message)
+        elif route.rule in (Rule.CANCEL, Rule.CANCEL_BY_MEANING):
+            self._cancel_alone()
+            self._report(route, Ending.DONE)
+        else:
+            log.warning("no plugin for a message, and none holds %r", route.alias)
+            self._report(route, Ending.DONE)
+
+    def _cancel_alone(self) -> None:
+        going_on = bool(self.state.subject) or self.receipt.cut
+        self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
+        self._release()
+
+    def _release(self) -> None:
+        self.state.subject, self.state.data = "", "{}"
+
+    async def _give(self, route: Route, plugin: Plugin, message: Message | None) -> None:
+        """Run one plugin and move the floor."""
+        state = self.state
+        holds = plugin.context.plugins.table.get(state.subject) is plugin
+        before = state.data if holds else "{}"
+        conversation = Conversation(
+            state.uuid,
+            state.talker,
+            bool(state.subject) or self.receipt.cut,
+            route.alias,
+            self.messages[:],
+            json.loads(before) if before != "{}" else {},
+        )
+        voice = Voice(self)
+        package = Package(conversation, voice.say, address=self.receipt.event.address, message=message)
+        ending, complete = await self._consume(plugin, package, voice)
+        cancels = route.rule in (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
+        if ending is Ending.DONE and not cancels:
+            try:
+                data = self._data(plugin, conversation)
+            except DataError as exc:
+                log.error("%s", exc)
+                ending = Ending.FAILED
+            else:
+                if self._keeps_floor(route, plugin, package, complete, data != before):
+                    state.subject = state.subject if holds else route.alias
+                    state.data = data
+                elif holds or not state.subject:
+                    # Else a command was answered aside: the subject that is going on stays as it is.
+                    self._release()
+        if cancels:
+            self._release()
+        if ending is Ending.FAILED:
+            self._append(APOLOGY)
+        elif ending is Ending.TIMEOUT:
+            self._append(TOO_SLOW)
+        elif ending is Ending.BUSY:
+            self._append(BUSY)
+        self._report(route, ending)
+
+    @staticmethod
+    def _data(plugin: Plugin, conversation: Conversation) -> str:
+        if not conversation.data and isinstance(conversation.data, dict):
+            return "{}"
+        try:
+            text = json.dumps(conversation.data, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise DataError(f"plugin {plugin.name} left in conversation.data what is not JSON: {exc}") from exc
+        if not isinstance(conversation.data, dict):
+            raise DataError(f"plugin {plugin.name} left in conversation.data what is not a dict")
+        return text
+
+    @staticmethod
+    def _keeps_floor(route: Route, plugin: Plugin, package: Package, complete: bool, wrote: bool) -> bool:
+        if package.finished:
+            return False
+        if route.rule is Rule.GREETING:
+            # Everybody is greeted: only a greeting that began something may hold the talker.
+            return wrote and not (plugin.decides and complete)
+        if plugin.decides:
+            return not complete
+        return plugin.sticky or wrote
+
+    async def _consume(self, plugin: Plugin, package: Package, voice: Voice) -> tuple[Ending, bool]:
+        """Run `consume` (and ask `is_complete`) within the limits; how it ended, and whether it is complete."""
+        services = self._services
+        if plugin.timeout is not None:
+            self.deadline = self._loop.time() + plugin.timeout
+        self._voice = voice
+        services.watch.add(self)
+        ending, complete = Ending.DONE, True
+        try:
+            if plugin.is_async:
+                await plugin.consume(package)
+                if plugin.decides:
+                    complete = await _maybe(plugin.is_complete(package))
+            else:
+                result, complete = await services.workers.run(plugin.name, lambda: _in_thread(plugin, package))
+                await _maybe(result)
+                complete = await _maybe(complete)
+        except asyncio.CancelledError:
+            if self.ended_by is None:
+                raise  # the server is stopping; the event stays in the inbox
+        except Busy:
+            ending = Ending.BUSY
+            log.error("plugin %s has too many threads that do not come back", plugin.name)
+        except Exception:  # the edge: a plugin's fault ends its turn and nothing else
+            ending = Ending.FAILED
+            log.exception("plugin %s failed", plugin.name)
+        finally:
+            voice.open = False
+            self._voice = None
+            services.watch.discard(self)
+        if self.ended_by is not None:
+            ending, complete = self.ended_by, False
+            self.ended_by = None
+            if self._task is not None:
+                self._task.uncancel()
+            log.warning("plugin %s was stopped: %s", plugin.name, ending)
+        return ending, bool(complete)
+
+    def end(self, how: Ending) -> None:
+        """Stop the plugin that is running: an async one is cancelled, a thread is left to itself."""
+        if self._voice is not None and self.ended_by is None and self._task is not None:
+            self._voice.open = False
+            self.ended_by = how
+            self._task.cancel()
+
+    def say(self, message: str | Message) -> None:
+        """Take an answer of the plugin that is running; from the loop or from a thread."""
+        if len(self._said) >= MOST_REPLIES:
+            raise RuntimeError(f"more than {MOST_REPLIES} answers in one turn")
+        self._said.append(self._services.outbox.compose(message))
+        if self.talking:
+            self._loop.call_soon_threadsafe(self.flush)
+
+    def _append(self, text: str) -> None:
+        self._said.append(self._services.outbox.compose(text))
+
+    def flush(self) -> None:
+        """Record and send what was said so far, before the turn has ended."""
+        self.talking = True
+        replies, said = self._unrecorded()
+        if replies:
+            done = self._services.store.record(replies, said)
+            self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
+
+    def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
+        """Replies that were not recorded yet, and the lines that they add to the history."""
+        first, said = self._recorded, self._said[self._recorded :]
+        self._recorded += len(said)
+        receipt = self.receipt
+        event = receipt.event
+        replies = [
+            Reply(receipt.seq, first + n, receipt.lane, event.address, message) for n, message in enumerate(said)
+        ]
+        # The talker's own line comes before the first answer, once.
+        if event.kind != "connect" and not receipt.archived:
+            receipt.archived = True
+            return replies, [event.message, *said]
+        return replies, said
+
+    async def _commit(self, before: State) -> None:
+        replies, lines = self._unrecorded()
+        state = None if self.state == before else self.state
+        done = self._services.store.commit(Outcome(self.receipt, state, lines, replies))
+        if replies:
+            await self._services.outbox.deliver(self.receipt.lane, replies, done)
+
+    def _report(self, route: Route, ending: Ending) -> None:
+        seconds = self._loop.time() - self.started
+        log.debug("%s: %r by %s, score %.2f, %s", ending, route.alias, route.rule, route.score, f"{seconds:.3f} s")
+        for observer in self._services.observers:
+            observer(Report(self.receipt, route, ending, seconds))
+
+
+def _in_thread(plugin: Plugin, package: Package) -> tuple[Any, Any]:
+    result = plugin.consume(package)
+    return result, plugin.is_complete(package) if plugin.decides else True
+
+
+async def _maybe(value: Any) -> Any:
+    """`value`, awaited if a plugin's `def` turned out to give an awaitable."""
+    return await value if inspect.isawaitable(value) else value

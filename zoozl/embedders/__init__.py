@@ -1,0 +1,3 @@
+"""Embedders turn text into vectors: one file each."""
+
+NOT_LISTED = {"build_minilm"}

@@ -1,0 +1,126 @@
+"""The memory store: everything in this process, bounded, gone with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from zoozl.chatbot.message import Event, Message
+from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State
+
+WINDOW = 50
+
+
+class Store:
+    """Keeps the latest conversations and keys; the oldest go when there are too many."""
+
+    def __init__(
+        self,
+        *,
+        conversations: int = 10_000,
+        messages: int = WINDOW,
+        keys: int = 100_000,
+        file_bytes: int = 128 << 20,
+    ) -> None:
+        """At most so many conversations, messages in each, remembered event keys, and bytes of files in all."""
+        self._most_conversations = conversations
+        self._most_messages = messages
+        self._most_keys = keys
+        self._most_file_bytes = file_bytes
+        self._file_bytes = 0
+        self._seq = itertools.count(1)
+        self._states: OrderedDict[str, State] = OrderedDict()
+        self._messages: dict[str, deque[Message]] = {}
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._values: dict[str, dict[str, str]] = {}
+        self.dead_letters: deque[tuple[Reply, str]] = deque(maxlen=1_000)
+
+    def accept(self, event: Event, lane: str) -> Receipt:
+        """See Inbox."""
+        receipt = Receipt(next(self._seq), lane, event)
+        if event.keys:
+            keys = [(event.address.channel, key) for key in event.keys]
+            receipt.duplicate = any(key in self._seen for key in keys)
+            for key in keys:
+                self._seen[key] = None
+            while len(self._seen) > self._most_keys:
+                self._seen.popitem(last=False)
+        return receipt
+
+    def commit(self, outcome: Outcome) -> Done:
+        """See Inbox."""
+        receipt = outcome.receipt
+        if outcome.state is not None:
+            self._states[receipt.lane] = outcome.state
+        self._append(receipt.lane, receipt.event.address.talker, outcome.messages)
+        return None
+
+    def _append(self, lane: str, talker: str, messages: Sequence[Message]) -> None:
+        if lane not in self._states:
+            self._states[lane] = State(talker=talker)
+        self._states.move_to_end(lane)
+        kept = self._messages.get(lane)
+        if kept is None:
+            kept = self._messages[lane] = deque()
+        for message in messages:
+            kept.append(message)
+            self._file_bytes += _size(message)
+            if len(kept) > self._most_messages:
+                self._file_bytes -= _size(kept.popleft())
+        while len(self._states) > 1 and (
+            len(self._states) > self._most_conversations or self._file_bytes > self._most_file_bytes
+        ):
+            oldest, _ = self._states.popitem(last=False)
+            self._file_bytes -= sum(map(_size, self._messages.pop(oldest, ())))
+
+    def next_seq(self) -> int:
+        """See OutboxStore."""
+        return next(self._seq)
+
+    def record(self, replies: Sequence[Reply], messages: Sequence[Message]) -> Done:
+        """See OutboxStore."""
+        if replies:
+            self._append(replies[0].lane, replies[0].address.talker, messages)
+        return None
+
+    def delivered(self, reply: Reply) -> None:
+        """See OutboxStore."""
+
+    def undelivered(self, reply: Reply, error: str, retry_at: float) -> None:
+        """See OutboxStore."""
+
+    def dead(self, reply: Reply, error: str) -> None:
+        """See OutboxStore."""
+        self.dead_letters.append((reply, error))
+
+    async def load(self, lane: str) -> tuple[State | None, list[Message]]:
+        """See Archive."""
+        state = self._states.get(lane)
+        return (replace(state) if state is not None else None), list(self._messages.get(lane, ()))
+
+    async def get(self, space: str, key: str) -> str | None:
+        """See KeyValue."""
+        return self._values.get(space, {}).get(key)
+
+    async def put(self, space: str, key: str, value: str | None) -> None:
+        """See KeyValue."""
+        if value is None:
+            self._values.get(space, {}).pop(key, None)
+        else:
+            self._values.setdefault(space, {})[key] = value
+
+    async def keys(self, space: str, prefix: str) -> list[str]:
+        """See KeyValue."""
+        return sorted(key for key in self._values.get(space, {}) if key.startswith(prefix))
+
+    async def close(self) -> None:
+        """See Store."""
+
+
+def _size(message: Message) -> int:
+    """Bytes of the files of a message."""
+    if len(message.parts) == 1:
+        return len(message.parts[0].binary)
+    return sum(len(part.binary) for part in message.parts)
