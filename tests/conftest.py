@@ -1,0 +1,39 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from zoozl import config
+from zoozl.server import Server
+from zoozl.testing import bundled_embedder
+
+
+@pytest.fixture(autouse=True)
+def no_zoozl_in_the_environment(monkeypatch):
+    for name in list(os.environ):
+        if name.upper().startswith(("ZOOZL_", "AILINGBOT_")) and not name.upper().startswith("ZOOZL_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_on_the_loop_fail():
+    """Blocking code runs in four named places, and none of them is the event loop."""
+    with blockbuster_ctx("zoozl"):
+        yield
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """`async with serve(websocket_port=0) as server`: a server with the plugins of tests/fakes, on free ports."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "fakes"))
+
+    def make(**conf):
+        conf.setdefault("extensions", ["fake_plugins"])
+        conf.setdefault("websocket_port", 0)
+        conf.setdefault("embedder", bundled_embedder())
+        return Server(config.from_dict(conf))
+
+    return make

@@ -1,0 +1,87 @@
+"""Imports point one way: errors, registry <- chatbot <- channels | embedders | stores | plugins <- server <- cli."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoozl
+
+ROOT = Path(zoozl.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+# What each part may import of zoozl, apart from itself. The composition root and what is above it may import all.
+ALLOWED = {
+    "errors": set(),
+    "registry": {"errors"},
+    "settings": {"errors"},
+    "config": {"errors", "registry", "settings", "channels.planned"},
+    "chatbot": {"errors", "registry"},
+    "channels": {"errors", "chatbot", "settings", "channels.http"},
+    "embedders": {"errors"},
+    "stores": {"errors", "chatbot"},
+    "plugins": {"chatbot"},
+    "testing": {"errors", "registry", "chatbot"},
+}
+SIBLINGS = ("channels", "embedders", "stores", "plugins")
+FREE = {"__init__", "__main__", "server", "cli"}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            module = node.module or ""
+            for alias in node.names:
+                below = ROOT.parent / Path(*module.split("."), alias.name)
+                yield f"{module}.{alias.name}" if below.with_suffix(".py").exists() or below.is_dir() else module
+
+
+def part_of(path):
+    """("channels", "channels.slack") of zoozl/channels/slack.py."""
+    names = path.relative_to(ROOT).with_suffix("").parts
+    return names[0], ".".join(name for name in names if name != "__init__")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_arrow_points_the_right_way(path):
+    part, module = part_of(path)
+    if part in FREE:
+        return
+    for name in imports(path):
+        if not name.startswith("zoozl"):
+            continue
+        target = name.removeprefix("zoozl").lstrip(".")
+        top = target.split(".")[0]
+        if not target:
+            continue
+        if top == part:
+            if part in SIBLINGS:
+                assert target in (module, "channels.http"), f"{module} imports its sibling {target}"
+            continue
+        allowed = ALLOWED[part]
+        assert top in allowed or target in allowed, f"{module} imports {target}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chatbot").rglob("*.py")), ids=lambda path: path.name)
+def test_the_core_imports_the_standard_library_and_numpy_only(path):
+    for name in imports(path):
+        assert name.split(".")[0] in sys.stdlib_module_names | {"numpy", "zoozl"}, f"{path.name} imports {name}"
+
+
+OPTIONAL = {
+    "onnxruntime": {"embedders/minilm.py", "embedders/build_minilm.py"},
+    "tokenizers": {"embedders/minilm.py", "embedders/build_minilm.py"},
+    "torch": {"embedders/build_minilm.py"},
+    "prompt_toolkit": {"channels/terminal.py"},
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_are_imported_in_one_place(path):
+    for name in imports(path):
+        owners = OPTIONAL.get(name.split(".")[0])
+        assert owners is None or str(path.relative_to(ROOT)) in owners, f"{path} imports {name}"
