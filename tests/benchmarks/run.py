@@ -1,0 +1,10 @@
+"""All benchmarks, one after the other: `python tests/benchmarks/run.py`. Nothing else should run meanwhile."""
+
+import bench_embedder
+import bench_isolation
+import bench_start
+import bench_websocket
+
+for bench in (bench_start, bench_websocket, bench_isolation, bench_embedder):
+    print(f"\n== {(bench.__doc__ or '').splitlines()[0]}")
+    bench.main()
