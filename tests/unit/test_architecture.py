@@ -16,7 +16,7 @@ ALLOWED = {
     "errors": set(),
     "registry": {"errors"},
     "settings": {"errors"},
-    "config": {"errors", "registry", "settings", "channels.planned"},
+    "config": {"errors", "registry", "settings", "chatbot", "channels.planned"},
     "chatbot": {"errors", "registry"},
     "channels": {"errors", "chatbot", "settings", "channels.http"},
     "embedders": {"errors"},

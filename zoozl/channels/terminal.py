@@ -81,7 +81,7 @@ def _prompt() -> Callable[[], Awaitable[str]]:
 
     async def read() -> str:
         try:
-            return await session.prompt_async()
+            return str(await session.prompt_async())
         except KeyboardInterrupt:
             raise EOFError from None
 

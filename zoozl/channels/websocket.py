@@ -41,7 +41,6 @@ PAGE_HEADERS = {
 class Options(ChannelOptions):
     """`[websocket]`: the listener for websocket clients and the chat page."""
 
-    port: int | None = Field(None, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one.")
     path: str = Field("/", pattern="^/", description="Path of the websocket and of the page.")
     page: bool = Field(True, description="Whether browsers get a chat page there.")
     title: str = Field("zoozl", description="Title of the page.")

@@ -1,0 +1,174 @@
+"""The root keys of the configuration, and the base of every channel's options."""
+
+import logging
+import re
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+# Tables that are named already, for what is not built in yet.
+RESERVED = ("retention", "jobs", "conversation", "vault", "admin", "llm", "rooms")
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("blank", "must not be empty")
+    return value
+
+
+def _not_blank_secret(value: SecretStr) -> SecretStr:
+    _not_blank(value.get_secret_value())
+    return value
+
+
+def _module_name(value: str) -> str:
+    if value.endswith(".py") or "/" in value or "\\" in value:
+        raise PydanticCustomError("module", "is a file: write the module's name (my_plugin, not my_plugin.py)")
+    if not all(part.isidentifier() for part in value.split(".")):
+        raise PydanticCustomError("module", "is not the name of a Python module")
+    return value
+
+
+def _log_level(value: object) -> str | int:
+    """A level's name in upper case, or its number."""
+    if isinstance(value, str):
+        name = value.strip().upper()
+        if name in logging.getLevelNamesMapping():
+            return name
+        value = int(name) if re.fullmatch("[0-9]{1,9}", name) else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise PydanticCustomError("log_level", "must be DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
+    return value
+
+
+def _fallback(value: str) -> str:
+    if value.startswith("plugin:") and not value.removeprefix("plugin:").strip():
+        raise PydanticCustomError("fallback", "must name a plugin after plugin:")
+    return value
+
+
+def _embedder(value: object) -> object:
+    """A name, or an object that only `zoozl.server.start(conf)` can hand over."""
+    if value is None or isinstance(value, bool | int | float | list | dict):
+        raise PydanticCustomError("embedder", "must be the name of an embedder")
+    return _not_blank(value) if isinstance(value, str) else value
+
+
+def _callback(value: object) -> object:
+    if not callable(value):
+        raise PydanticCustomError("callback", "must be a function, given in Python by zoozl.server.start(conf)")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+Secret = Annotated[SecretStr, AfterValidator(_not_blank_secret)]
+Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+ModuleName = Annotated[str, AfterValidator(_module_name)]
+
+
+class Settings(BaseModel):
+    """The keys at the top of the file, before the first table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    extensions: list[ModuleName] = Field(
+        default=[], description="Python modules that hold plugins, as importable names."
+    )
+    author: str = Field(default="", description="Name the bot's replies carry.")
+    host: Text = Field(
+        default="127.0.0.1",
+        description="Address the servers listen on; 0.0.0.0 for every interface, as in a container.",
+    )
+    force_bind: bool = Field(
+        default=False, description="Bind a port even if a socket of an earlier run still lingers on it."
+    )
+    log_level: Annotated[str | int, BeforeValidator(_log_level)] = Field(
+        default="INFO", description="Least important level that is logged: a name in any case, or a number."
+    )
+    auth_required: bool = Field(
+        default=False, description="Answer nobody who has not proved an identity to the channel."
+    )
+    fallback: Annotated[Text, AfterValidator(_fallback)] = Field(
+        default="help",
+        description="What answers when nothing matches: help, another alias, or plugin:NAME.",
+    )
+    threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        default=None, description="Least similarity at which an alias matches; the router's own if absent."
+    )
+    embedder: Annotated[str | object, AfterValidator(_embedder)] = Field(
+        default="minilm", description="What turns text into vectors: a bundled name or package.module:Class."
+    )
+    operation_callback: Annotated[Any, AfterValidator(_callback)] = Field(
+        default=None, description="Function called for websocket operations; only given from Python."
+    )
+    store: Text | None = Field(
+        default=None,
+        repr=False,
+        description="Where conversations are kept: sqlite:///FILE, memory:, or nothing for zoozl.db here.",
+    )
+    memory_path: Text | None = Field(
+        default=None, repr=False, description="Older name of the place where conversations are kept."
+    )
+    turn_timeout: Seconds = Field(default=60.0, description="Seconds a plugin may take to handle one message.")
+    shutdown_timeout: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = Field(
+        default=10.0, description="Seconds that running turns get to finish when the server stops."
+    )
+    worker_threads: Annotated[int, Field(strict=True, ge=2, le=256)] = Field(
+        default=8, description="Threads for plugins whose consume is not async."
+    )
+    lane_depth: Annotated[int, Field(strict=True, ge=1)] = Field(
+        default=100, description="Messages that may wait in one conversation before more are refused."
+    )
+
+
+class ChannelOptions(BaseModel):
+    """What every channel can be told; a channel's `Options` adds its own keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    enabled: bool = Field(default=True, description="false switches the channel off and keeps its settings.")
+    port: Port | None = Field(default=None, description="Port it listens on; the channel is off without.")
+    host: Text | None = Field(default=None, description="Address it listens on; the root host if absent.")
+    type: Text | None = Field(
+        default=None, description="Channel class as package.module:Class, for a channel of your own."
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _no_number_from_text(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        # `port = true` would be port 1.
+        result = handler(value)
+        if isinstance(value, bool | str) and type(result) in (int, float):
+            raise PydanticCustomError("int_type", "Input should be a number")
+        return result
+
+    @property
+    def is_on(self) -> bool:
+        """True when it has its port (or what starts it instead) and is not switched off."""
+        return self.enabled and self.port is not None
+
+    def require(self, because: str, *wanted: str | tuple[str, ...]) -> None:
+        """Raise unless each wanted option is set; of a tuple one is enough. `because` is what calls for them.
+
+        For the validators of subclasses. A channel that is switched off may be half configured.
+        """
+        if not self.enabled:
+            return
+        groups = [(names,) if isinstance(names, str) else names for names in wanted]
+        missing = [names for names in groups if all(getattr(self, name) is None for name in names)]
+        if missing:
+            text = " and ".join(" or ".join(names) for names in missing)
+            raise PydanticCustomError(
+                "requires", "{because} needs {text}", {"because": because, "missing": missing, "text": text}
+            )
