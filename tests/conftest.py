@@ -21,7 +21,13 @@ def no_zoozl_in_the_environment(monkeypatch):
 @pytest.fixture(autouse=True)
 def blocking_calls_on_the_loop_fail():
     """Blocking code runs in four named places, and none of them is the event loop."""
-    with blockbuster_ctx("zoozl"):
+    with blockbuster_ctx("zoozl") as blockers:
+        for function in blockers.functions.values():
+            # Before anybody is served: extensions are imported, files of the package are read.
+            function.can_block_in("zoozl/chatbot/context.py", {"__init__", "load"})
+            function.can_block_in("zoozl/config/loading.py", {"from_dict"})
+            function.can_block_in("zoozl/registry.py", {"find"})
+            function.can_block_in("zoozl/server.py", {"__init__"})
         yield
 
 

@@ -35,9 +35,9 @@ async def test_a_client_that_says_nothing_is_greeted(url):
 
 async def test_a_client_that_speaks_at_once_is_greeted_first_and_once(url):
     async with connect(url) as socket:
-        await socket.send('{"text": "hi"}')
+        await socket.send('{"text": "17"}')
         await greeted(socket)
-        assert await said(socket) == {"author": "Oscar", "text": "echo hi"}
+        assert await said(socket) == {"author": "Oscar", "text": "echo 17"}
         await asyncio.sleep(0.5)
         assert await ask(socket, "again") == {"author": "Oscar", "text": "echo again"}
 
@@ -56,7 +56,7 @@ async def test_every_connection_is_a_talker_of_its_own(url):
         await greeted(other)
         await one.send('{"text": "wait"}')
         assert (await said(one))["text"] == "waiting"
-        assert (await ask(other, "hi"))["text"] == "echo hi"
+        assert (await ask(other, "17"))["text"] == "echo 17"
         assert (await said(one))["text"] == "echo wait"
 
 
@@ -69,14 +69,14 @@ async def test_a_bad_frame_gets_an_error_and_the_connection_stays(url, frame):
         await socket.send(frame)
         packet = await said(socket)
         assert list(packet) == ["error"]
-        assert (await ask(socket, "hi"))["text"] == "echo hi"
+        assert (await ask(socket, "17"))["text"] == "echo 17"
 
 
 async def test_a_frame_that_is_too_large_closes_with_1009(url):
     async with connect(url, max_size=None) as socket:
         await greeted(socket)
-        await socket.send(json.dumps({"text": "x" * (4 << 20)}))
         with pytest.raises(ConnectionClosed) as closed:
+            await socket.send(json.dumps({"text": "x" * (4 << 20)}))
             await asyncio.wait_for(socket.recv(), 10)
         assert closed.value.rcvd.code == 1009
 
@@ -100,8 +100,8 @@ async def test_a_long_text_is_answered(url):
 async def test_a_message_in_fragments_is_one_message(url):
     async with connect(url) as socket:
         await greeted(socket)
-        await socket.send(['{"te', 'xt": ', '"hi"}'])
-        assert (await said(socket))["text"] == "echo hi"
+        await socket.send(['{"te', 'xt": ', '"17"}'])
+        assert (await said(socket))["text"] == "echo 17"
 
 
 async def test_pings_are_answered_also_between_fragments(url):
@@ -112,10 +112,10 @@ async def test_pings_are_answered_also_between_fragments(url):
         async def fragments():
             yield '{"text": '
             await asyncio.wait_for(await socket.ping(), 10)
-            yield '"hi"}'
+            yield '"17"}'
 
         await socket.send(fragments())
-        assert (await said(socket))["text"] == "echo hi"
+        assert (await said(socket))["text"] == "echo 17"
 
 
 async def test_files_go_both_ways(url):
@@ -130,7 +130,7 @@ async def test_a_plugin_that_fails_says_sorry_and_nothing_else(url):
     async with connect(url) as socket:
         await greeted(socket)
         assert (await ask(socket, "fall over"))["text"].startswith("Sorry")
-        assert (await ask(socket, "hi"))["text"] == "echo hi"
+        assert (await ask(socket, "17"))["text"] == "echo 17"
 
 
 async def test_too_many_waiting_messages_are_refused_not_lost_silently(serve):

@@ -90,7 +90,7 @@ def _prompt() -> Callable[[], Awaitable[str]]:
 
 async def _read_line() -> str:
     # In a thread: a pipe may be slow, and not every kind of standard input can be watched by the loop.
-    line = await asyncio.to_thread(sys.stdin.readline)
+    line: str = await asyncio.to_thread(sys.stdin.readline)
     if not line:
         raise EOFError
     return line
