@@ -44,9 +44,7 @@ class Chatbot:
         self._outbox.senders.update(senders or {})
         self._workers = Workers(worker_threads)
         self._observers: list[Callable[[Report], None]] = []
-        self._services = Services(
-            root.store, self.router, root.outbox, self._workers, Watch(), turn_timeout, self._observers
-        )
+        self._turn_timeout = turn_timeout
         self._lanes = Lanes(self._work, depth=lane_depth)
         self._running: dict[str, Turn] = {}
         self._open = False
@@ -57,6 +55,16 @@ class Chatbot:
         if self._warming is not None:
             return
         self._outbox.start()
+        self._services = Services(
+            store=self._store,
+            router=self.router,
+            outbox=self._outbox,
+            workers=self._workers,
+            watch=Watch(),
+            timeout=self._turn_timeout,
+            observers=self._observers,
+            loop=asyncio.get_running_loop(),
+        )
         self._open = True
         self._warming = asyncio.create_task(self._warm_up())
 

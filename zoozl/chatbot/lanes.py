@@ -29,6 +29,7 @@ class Lanes:
         self._depth = depth
         self._number = number
         self._lanes: dict[str, _Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -54,7 +55,9 @@ class Lanes:
             lane = self._lanes[receipt.lane] = _Lane()
             lane.queue.append(receipt)
             self._idle.clear()
-            lane.task = asyncio.create_task(self._run(receipt.lane, lane))
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            lane.task = self._loop.create_task(self._run(receipt.lane, lane))
         else:
             lane.queue.append(receipt)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,11 +22,14 @@ class MessagePart:
     """A plugin's own mark: `Package.get_attachments(consumed=False)` finds what it has not dealt with yet."""
 
     def __post_init__(self) -> None:
-        for name in ("text", "media_type", "filename"):
-            if not isinstance(getattr(self, name), str):
-                raise TypeError(f"MessagePart.{name} must be a str, not {type(getattr(self, name)).__name__}")
-        if not isinstance(self.binary, bytes):
-            raise TypeError(f"MessagePart.binary must be bytes, not {type(self.binary).__name__}")
+        # Spelled out: this is made twice for every message.
+        if not (
+            isinstance(self.text, str)
+            and isinstance(self.binary, bytes)
+            and isinstance(self.media_type, str)
+            and isinstance(self.filename, str)
+        ):
+            raise TypeError("MessagePart: text, media_type and filename must be str, binary must be bytes")
 
 
 def _now() -> datetime:
@@ -94,6 +98,7 @@ class Address:
 SCOPES = ("user", "room", "thread", "user_in_thread")
 
 
+@lru_cache(maxsize=8192)
 def scope_key(address: Address, scope: str = "") -> str:
     """Whose state an address means under `scope`; the key of the lane and of the conversation.
 

@@ -15,7 +15,6 @@ from zoozl.errors import DeliveryError, StoreError, Undeliverable
 
 log = logging.getLogger(__name__)
 
-SEND_TIMEOUT = 60.0
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 MOST_ATTEMPTS = 20
@@ -132,13 +131,11 @@ class Outbox:
         try:
             if sender is None:
                 raise Undeliverable(f"no channel {reply.address.channel!r} is on")
-            # A coroutine that does not wait needs no timer: most sends end at once.
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await sender.send(reply.address, reply.message, reply.key)
+            await sender.send(reply.address, reply.message, reply.key)
         except Undeliverable as exc:
             self._bury(reply, str(exc))
             return True
-        except (DeliveryError, TimeoutError, OSError) as exc:
+        except (DeliveryError, OSError) as exc:
             return self._failed(reply, exc)
         except Exception as exc:  # a channel's bug must not stop the lane's other replies for ever
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)

@@ -47,9 +47,9 @@ class Receipt:
         return not self.duplicate
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class State:
-    """What is kept of a conversation between two turns, apart from its messages."""
+    """What is kept of a conversation between two turns, apart from its messages. `data` is JSON."""
 
     uuid: str = field(default_factory=new_uuid)
     talker: str = ""
@@ -129,7 +129,7 @@ class Archive(Protocol):
     """Conversations and their messages."""
 
     async def load(self, lane: str) -> tuple[State | None, list[Message]]:
-        """The state of a conversation and its latest messages, oldest first; both the caller's own."""
+        """The state of a conversation and its latest messages, oldest first; the list is the caller's own."""
         ...
 
 
@@ -175,7 +175,7 @@ class Sender(Protocol):
     """The outgoing side of a channel."""
 
     async def send(self, address: Address, message: Message, key: str) -> None:
-        """Deliver, or raise DeliveryError (with the platform's `retry_after`) or Undeliverable.
+        """Deliver within a minute, or raise DeliveryError (with the platform's `retry_after`) or Undeliverable.
 
         `key` is the reply's idempotency key: the same again means the same reply again.
         """

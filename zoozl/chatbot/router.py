@@ -36,6 +36,9 @@ class Rule(StrEnum):
     FALLBACK = "fallback"
 
 
+LITERAL = (Rule.CANCEL, Rule.COMMAND)
+
+
 @dataclass(slots=True, frozen=True)
 class Route:
     """The plugin for one message, None if nobody holds the alias, and how it was found.
@@ -126,10 +129,13 @@ class Router:
 
         Never fails for a failing embedder: what needs no vector still works, the rest goes to the fallback.
         """
-        if self.cancels(text):
-            return Route(self._plugins.table.get(CANCEL), CANCEL, 1.0, Rule.CANCEL)
-        if text.startswith("/") and (command := self._command(text)) is not None:
-            return Route(self._plugins.table[command], command, 1.0, Rule.COMMAND)
+        decided = self._decided.get(text)
+        if decided is None:
+            decided = self._literal(text)
+            if decided is not None and len(text) <= LONGEST_CACHED:
+                self._decided.put(text, decided)
+        if decided is not None and (not subject or decided.rule in LITERAL):
+            return decided
         if subject:
             if subject in self._plugins.table:
                 score = await self._score_cancel(text)
@@ -137,10 +143,15 @@ class Router:
                     return Route(self._plugins.table.get(CANCEL), CANCEL, score, Rule.CANCEL_BY_MEANING)
                 return Route(self._plugins.table[subject], subject, 1.0, Rule.SUBJECT)
             log.warning("no plugin holds the alias of a subject that was going on; the message is routed afresh")
-        route = self._decided.get(text)
-        if route is None:
-            route = await self._nearest(text)
-        return route
+        return decided if decided is not None else await self._nearest(text)
+
+    def _literal(self, text: str) -> Route | None:
+        """What needs no vector and goes before the subject."""
+        if self.cancels(text):
+            return Route(self._plugins.table.get(CANCEL), CANCEL, 1.0, Rule.CANCEL)
+        if text.startswith("/") and (command := self._command(text)) is not None:
+            return Route(self._plugins.table[command], command, 1.0, Rule.COMMAND)
+        return None
 
     def _command(self, text: str) -> str | None:
         words = text.split(maxsplit=1)

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +33,8 @@ BUSY = "Sorry, this is busy at the moment. Please try again later."
 CANCELLED = "Cancelled."
 NOTHING_TO_CANCEL = "There is nothing to cancel."
 
+CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
+
 MOST_REPLIES = 1_000
 MOMENT = 0.2
 TICK = 0.05
@@ -46,6 +48,10 @@ class Ending(StrEnum):
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
     BUSY = "busy"
+
+
+EXCUSES = {Ending.FAILED: APOLOGY, Ending.TIMEOUT: TOO_SLOW, Ending.BUSY: BUSY}
+"""What the talker is told, after whatever the plugin had said."""
 
 
 @dataclass(slots=True)
@@ -117,16 +123,23 @@ class Services:
     watch: Watch
     timeout: float
     observers: list[Callable[[Report], None]]
+    # Kept, because asking for the running loop is a system call (getpid) before Python 3.12.
+    loop: asyncio.AbstractEventLoop
 
 
 class Turn:
     """One event's turn. `run` does it all; the watch and the lanes may end it or flush its replies meanwhile."""
 
     __slots__ = (
+        "_data",
+        "_greeted",
+        "_known",
         "_loop",
         "_recorded",
         "_said",
         "_services",
+        "_state",
+        "_subject",
         "_task",
         "_voice",
         "deadline",
@@ -134,7 +147,6 @@ class Turn:
         "messages",
         "receipt",
         "started",
-        "state",
         "talking",
     )
 
@@ -142,10 +154,12 @@ class Turn:
         event = receipt.event
         self._services = services
         self.receipt = receipt
-        self.state = state or State(talker=event.address.talker)
+        self._known = state is not None
+        self._state = state = state if state is not None else State(talker=event.address.talker)
+        self._subject, self._data, self._greeted = state.subject, state.data, state.greeted
         self.messages = messages
-        self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self._loop = services.loop
+        self._task: asyncio.Task[Any] | None = asyncio.current_task(services.loop)
         self.started = self._loop.time()
         self.deadline = self.started + services.timeout
         self.talking = False
@@ -160,110 +174,79 @@ class Turn:
         """Route and answer the event, then commit."""
         event = self.receipt.event
         turn_id.set(str(self.receipt.seq))
-        before = replace(self.state)
         if event.kind == "connect":
             await self._greet()
         else:
             self.messages.append(event.message)
             await self._answer()
-        await self._commit(before)
+        await self._commit()
 
     async def _greet(self) -> None:
-        if not self.state.greeted:
-            self.state.greeted = True
+        if not self._greeted:
+            self._greeted = True
             route = self._services.router.greeting()
             if route.plugin is not None:
                 await self._give(route, route.plugin, None)
 
     async def _answer(self) -> None:
         message = self.receipt.event.message
-        route = await self._services.router.choose(message.text, self.state.subject)
-        if not self.state.greeted:
+        route = await self._services.router.choose(message.text, self._subject)
+        if not self._greeted:
             # Where a channel has no connect event, the first message brings the greeting along: never in
             # rooms, and never twice from the plugin that answers anyway.
             greeter = self._services.router.greeting().plugin
             if greeter is not None and greeter is not route.plugin and not self.receipt.event.address.room:
                 await self._greet()
-            self.state.greeted = True
+            self._greeted = True
         if route.plugin is not None:
             await self._give(route, route.plugin, message)
-        elif route.rule in (Rule.CANCEL, Rule.CANCEL_BY_MEANING):
-            self._cancel_alone()
+        elif route.rule in CANCELS:
+            going_on = bool(self._subject) or self.receipt.cut
+            self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
+            self._release()
             self._report(route, Ending.DONE)
         else:
             log.warning("no plugin for a message, and none holds %r", route.alias)
             self._report(route, Ending.DONE)
 
-    def _cancel_alone(self) -> None:
-        going_on = bool(self.state.subject) or self.receipt.cut
-        self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
-        self._release()
-
     def _release(self) -> None:
-        self.state.subject, self.state.data = "", "{}"
+        self._subject, self._data = "", "{}"
 
     async def _give(self, route: Route, plugin: Plugin, message: Message | None) -> None:
         """Run one plugin and move the floor."""
-        state = self.state
-        holds = plugin.context.plugins.table.get(state.subject) is plugin
-        before = state.data if holds else "{}"
+        event = self.receipt.event
+        holds = bool(self._subject) and plugin.context.plugins.table.get(self._subject) is plugin
+        before = self._data if holds else "{}"
         conversation = Conversation(
-            state.uuid,
-            state.talker,
-            bool(state.subject) or self.receipt.cut,
+            self._state.uuid,
+            self._state.talker,
+            bool(self._subject) or self.receipt.cut,
             route.alias,
-            self.messages[:],
+            self.messages,
             json.loads(before) if before != "{}" else {},
         )
         voice = Voice(self)
-        package = Package(conversation, voice.say, address=self.receipt.event.address, message=message)
+        package = Package(conversation, voice.say, address=event.address, message=message)
         ending, complete = await self._consume(plugin, package, voice)
-        cancels = route.rule in (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
-        if ending is Ending.DONE and not cancels:
+        if route.rule in CANCELS:
+            self._release()
+        elif ending is Ending.DONE:
             try:
-                data = self._data(plugin, conversation)
+                data = _to_json(plugin, conversation.data)
             except DataError as exc:
                 log.error("%s", exc)
                 ending = Ending.FAILED
             else:
-                if self._keeps_floor(route, plugin, package, complete, data != before):
-                    state.subject = state.subject if holds else route.alias
-                    state.data = data
-                elif holds or not state.subject:
+                if _keeps_floor(route, plugin, package, complete, data != before):
+                    if not holds:
+                        self._subject = route.alias
+                    self._data = data
+                elif holds or not self._subject:
                     # Else a command was answered aside: the subject that is going on stays as it is.
                     self._release()
-        if cancels:
-            self._release()
-        if ending is Ending.FAILED:
-            self._append(APOLOGY)
-        elif ending is Ending.TIMEOUT:
-            self._append(TOO_SLOW)
-        elif ending is Ending.BUSY:
-            self._append(BUSY)
+        if ending in EXCUSES:
+            self._append(EXCUSES[ending])
         self._report(route, ending)
-
-    @staticmethod
-    def _data(plugin: Plugin, conversation: Conversation) -> str:
-        if not conversation.data and isinstance(conversation.data, dict):
-            return "{}"
-        try:
-            text = json.dumps(conversation.data, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as exc:
-            raise DataError(f"plugin {plugin.name} left in conversation.data what is not JSON: {exc}") from exc
-        if not isinstance(conversation.data, dict):
-            raise DataError(f"plugin {plugin.name} left in conversation.data what is not a dict")
-        return text
-
-    @staticmethod
-    def _keeps_floor(route: Route, plugin: Plugin, package: Package, complete: bool, wrote: bool) -> bool:
-        if package.finished:
-            return False
-        if route.rule is Rule.GREETING:
-            # Everybody is greeted: only a greeting that began something may hold the talker.
-            return wrote and not (plugin.decides and complete)
-        if plugin.decides:
-            return not complete
-        return plugin.sticky or wrote
 
     async def _consume(self, plugin: Plugin, package: Package, voice: Voice) -> tuple[Ending, bool]:
         """Run `consume` (and ask `is_complete`) within the limits; how it ended, and whether it is complete."""
@@ -344,18 +327,44 @@ class Turn:
             return replies, [event.message, *said]
         return replies, said
 
-    async def _commit(self, before: State) -> None:
+    async def _commit(self) -> None:
         replies, lines = self._unrecorded()
-        state = None if self.state == before else self.state
+        old, state = self._state, None
+        if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
+            state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
         done = self._services.store.commit(Outcome(self.receipt, state, lines, replies))
         if replies:
             await self._services.outbox.deliver(self.receipt.lane, replies, done)
 
     def _report(self, route: Route, ending: Ending) -> None:
+        if not self._services.observers and not log.isEnabledFor(logging.DEBUG):
+            return
         seconds = self._loop.time() - self.started
-        log.debug("%s: %r by %s, score %.2f, %s", ending, route.alias, route.rule, route.score, f"{seconds:.3f} s")
+        log.debug("%s: %r by %s, score %.2f, %.3f s", ending, route.alias, route.rule, route.score, seconds)
         for observer in self._services.observers:
             observer(Report(self.receipt, route, ending, seconds))
+
+
+def _to_json(plugin: Plugin, data: object) -> str:
+    if data == {}:
+        return "{}"
+    if not isinstance(data, dict):
+        raise DataError(f"plugin {plugin.name} left in conversation.data what is not a dict")
+    try:
+        return json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise DataError(f"plugin {plugin.name} left in conversation.data what is not JSON: {exc}") from exc
+
+
+def _keeps_floor(route: Route, plugin: Plugin, package: Package, complete: bool, wrote: bool) -> bool:
+    if package.finished:
+        return False
+    if route.rule is Rule.GREETING:
+        # Everybody is greeted: only a greeting that began something may hold the talker.
+        return wrote and not (plugin.decides and complete)
+    if plugin.decides:
+        return not complete
+    return plugin.sticky or wrote
 
 
 def _in_thread(plugin: Plugin, package: Package) -> tuple[Any, Any]:

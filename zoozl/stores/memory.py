@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State
@@ -64,11 +63,10 @@ class Store:
         kept = self._messages.get(lane)
         if kept is None:
             kept = self._messages[lane] = deque()
-        for message in messages:
-            kept.append(message)
-            self._file_bytes += _size(message)
-            if len(kept) > self._most_messages:
-                self._file_bytes -= _size(kept.popleft())
+        kept.extend(messages)
+        self._file_bytes += sum(map(_size, messages))
+        while len(kept) > self._most_messages:
+            self._file_bytes -= _size(kept.popleft())
         while len(self._states) > 1 and (
             len(self._states) > self._most_conversations or self._file_bytes > self._most_file_bytes
         ):
@@ -98,7 +96,7 @@ class Store:
     async def load(self, lane: str) -> tuple[State | None, list[Message]]:
         """See Archive."""
         state = self._states.get(lane)
-        return (replace(state) if state is not None else None), list(self._messages.get(lane, ()))
+        return state, list(self._messages.get(lane, ()))
 
     async def get(self, space: str, key: str) -> str | None:
         """See KeyValue."""
