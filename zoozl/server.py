@@ -174,5 +174,5 @@ def configure_logging(level: str | int) -> None:
 
 
 def _with_turn(record: logging.LogRecord) -> bool:
-    record.turn = turn_id.get()
+    record.turn = turn_id.get() or "-"
     return True

@@ -33,7 +33,7 @@ def test_files_come_in_and_go_out_the_same():
         ('"text"', "object"),
         ("{}", "'text'"),
         ('{"text": 1}', "string"),
-        ('{"text": "\\ud800"}', "Unicode"),
+        ('{"text": "\\ud800"}', "JSON"),
         ('{"text": "x", "files": {}}', "list"),
         ('{"files": [1]}', "object"),
         ('{"files": [{"data": 1}]}', "strings"),

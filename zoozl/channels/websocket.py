@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 import logging
 import secrets
-from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import Field
 
@@ -54,8 +53,8 @@ class FrameError(ValueError):
 def decode(frame: str) -> Message:
     """The message in a text frame. Raises FrameError."""
     try:
-        packet = json.loads(frame)
-    except (ValueError, RecursionError):
+        packet = orjson.loads(frame)
+    except ValueError:
         raise FrameError("a frame must be JSON") from None
     if not isinstance(packet, dict):
         raise FrameError("a frame must be a JSON object")
@@ -65,10 +64,6 @@ def decode(frame: str) -> Message:
         raise FrameError("a frame needs 'text'")
     if text is not None and not isinstance(text, str):
         raise FrameError("'text' must be a string")
-    try:
-        (text or "").encode()
-    except UnicodeEncodeError:
-        raise FrameError("'text' must be valid Unicode") from None
     if files is None:
         return Message(text or "")
     if not isinstance(files, list):
@@ -92,11 +87,8 @@ def _decode_file(given: Any) -> MessagePart:
     return MessagePart("", binary, media_type or "application/octet-stream", name)
 
 
-_to_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def encode(message: Message) -> str:
-    """The frame of a reply."""
+def encode(message: Message) -> bytes:
+    """The frame of a reply. Raises Undeliverable if it is not valid Unicode."""
     packet: dict[str, Any] = {"author": message.author, "text": message.text}
     files = message.files
     if files:
@@ -104,12 +96,15 @@ def encode(message: Message) -> str:
             {"filename": f.filename, "media_type": f.media_type, "data": base64.b64encode(f.binary).decode()}
             for f in files
         ]
-    return _to_json(packet)
+    try:
+        return orjson.dumps(packet)
+    except TypeError as exc:
+        raise Undeliverable(f"the reply cannot be encoded: {exc}") from exc
 
 
-def encode_error(reason: str) -> str:
+def encode_error(reason: str) -> bytes:
     """The frame of a refusal."""
-    return _to_json({"error": reason})
+    return orjson.dumps({"error": reason})
 
 
 class Channel:
@@ -173,9 +168,9 @@ class Channel:
                         if receipt.durable is not None:
                             receipt.durable.add_done_callback(lambda done: self._accepted(done, socket))
                     except (FrameError, Overloaded, StoreError) as exc:
-                        await socket.send_str(encode_error(str(exc)))
+                        await _write(socket, encode_error(str(exc)))
                 elif frame.type is WSMsgType.BINARY:
-                    await socket.send_str(encode_error("a frame must be text, not binary"))
+                    await _write(socket, encode_error("a frame must be text, not binary"))
         except ConnectionError:
             pass  # the client went away while it was told of an error
         finally:
@@ -199,7 +194,7 @@ class Channel:
 
     async def _refuse(self, socket: web.WebSocketResponse) -> None:
         try:
-            await socket.send_str(encode_error("the message could not be accepted, try again later"))
+            await _write(socket, encode_error("the message could not be accepted, try again later"))
         except ConnectionError:
             pass  # it went away
 
@@ -209,7 +204,7 @@ class Channel:
         if socket is None or socket.closed:
             raise Undeliverable("the talker has gone")
         try:
-            await socket.send_str(encode(message))
+            await _write(socket, encode(message))
         except ConnectionError as exc:
             raise Undeliverable("the talker has gone") from exc
 
@@ -220,6 +215,10 @@ class Channel:
             *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets),
             return_exceptions=True,
         )
+
+
+async def _write(socket: web.WebSocketResponse, frame: bytes) -> None:
+    await socket.send_frame(frame, WSMsgType.TEXT)
 
 
 def _read_page(title: str) -> dict[str, bytes]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from time import time
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 
@@ -32,11 +33,6 @@ class MessagePart:
             raise TypeError("MessagePart: text, media_type and filename must be str, binary must be bytes")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(slots=True)
 class Message:
     """Something said: `Message("text")`, or a list of parts.
 
@@ -44,28 +40,52 @@ class Message:
     `from_bot` tells the bot's answers from the talker's words in a history.
     """
 
-    parts: list[MessagePart] = field(default_factory=list)
-    author: str = ""
-    sent: datetime = field(default_factory=_now)
-    id: str = ""
-    from_bot: bool = False
+    __slots__ = ("_sent", "author", "from_bot", "id", "parts")
 
     def __init__(
         self,
         parts: str | Iterable[MessagePart | dict[str, Any]] = (),
         author: str = "",
-        sent: datetime | None = None,
+        sent: datetime | float | None = None,
         id: str = "",  # noqa: A002 - the field's standard name
         from_bot: bool = False,
     ) -> None:
+        """`sent` may be seconds since the epoch; now if it is not given."""
         if isinstance(parts, str):
             self.parts = [MessagePart(parts)]
         else:
             self.parts = [MessagePart(**part) if isinstance(part, dict) else part for part in parts]
         self.author = author
-        self.sent = sent or _now()
+        # Kept as it came: hardly anybody asks, and a datetime costs as much as the rest of a message.
+        self._sent = time() if sent is None else sent
         self.id = id
         self.from_bot = from_bot
+
+    @property
+    def sent(self) -> datetime:
+        """When it was said."""
+        sent = self._sent
+        return sent if isinstance(sent, datetime) else datetime.fromtimestamp(sent, UTC)
+
+    @property
+    def timestamp(self) -> float:
+        """The same in seconds since the epoch."""
+        sent = self._sent
+        return sent.timestamp() if isinstance(sent, datetime) else sent
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return (self.parts, self.author, self.id, self.timestamp, self.from_bot) == (
+            other.parts,
+            other.author,
+            other.id,
+            other.timestamp,
+            other.from_bot,
+        )
+
+    def __repr__(self) -> str:
+        return f"Message({self.parts!r}, author={self.author!r}, from_bot={self.from_bot})"
 
     @property
     def text(self) -> str:
@@ -124,8 +144,7 @@ def _part(text: str) -> str:
     return quote(text, safe="@+ ") if ":" in text or "%" in text else text
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened in a conversation, as a channel decoded it.
 
     `keys` are all identities under which the platform may deliver it again; they are checked and taken in

@@ -44,7 +44,7 @@ class Outbox:
         if isinstance(message, str):
             return Message(message, self.author, from_bot=True)
         if isinstance(message, Message):
-            return Message(message.parts, message.author or self.author, message.sent, message.id, from_bot=True)
+            return Message(message.parts, message.author or self.author, message.timestamp, message.id, from_bot=True)
         raise TypeError(f"a bot answers with a str or a Message, not with {type(message).__name__}")
 
     def tell(self, address: Address, message: str | Message) -> None:

@@ -24,8 +24,8 @@ from zoozl.errors import DataError
 
 log = logging.getLogger(__name__)
 
-turn_id: ContextVar[str] = ContextVar("turn_id", default="-")
-"""The turn that is running, for log lines."""
+turn_id: ContextVar[int] = ContextVar("turn_id", default=0)
+"""The number of the turn that is running, for log lines; 0 outside."""
 
 APOLOGY = "Sorry, something went wrong here. It has been noted."
 TOO_SLOW = "Sorry, this took too long and was stopped."
@@ -173,7 +173,7 @@ class Turn:
     async def run(self) -> None:
         """Route and answer the event, then commit."""
         event = self.receipt.event
-        turn_id.set(str(self.receipt.seq))
+        turn_id.set(self.receipt.seq)
         if event.kind == "connect":
             await self._greet()
         else:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import queue
 import threading
-from collections import Counter
+from collections import deque
 from collections.abc import Callable
 from typing import Any
-
-log = logging.getLogger(__name__)
 
 
 class Busy(Exception):
@@ -22,68 +19,102 @@ QUEUED, RUNNING, FINISHED, DETACHED = range(4)
 
 
 class _Job:
-    __slots__ = ("call", "context", "done", "owner", "stage")
+    __slots__ = ("call", "context", "done", "error", "owner", "result", "stage")
 
-    def __init__(self, owner: str, call: Callable[[], Any], done: asyncio.Future[Any]) -> None:
+    def __init__(self, owner: _Owner, call: Callable[[], Any], done: asyncio.Future[Any]) -> None:
         self.owner = owner
         self.call = call
         self.done = done
         self.context = contextvars.copy_context()
         self.stage = QUEUED
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Owner:
+    """What one plugin has in the pool."""
+
+    __slots__ = ("running", "stuck", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.stuck = 0
+        self.waiting: deque[_Job] = deque()
 
 
 class Workers:
     """At most `size` threads at work, half of them for one owner.
 
-    A job whose caller is cancelled is *detached*: its thread runs on to the end of the call, nobody hears of
-    the result, and another thread takes its place. An owner with as many stuck threads as its share gets Busy.
+    A job whose caller is cancelled is *detached*: its thread runs on to the end of the call, nobody hears of the
+    result, and another thread takes its place. An owner with as many stuck threads as its share gets Busy.
     """
 
     def __init__(self, size: int = 8) -> None:
         self.size = size
         self.share = max(1, size // 2)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._turnstiles: dict[str, asyncio.Semaphore] = {}
-        self._stuck: Counter[str] = Counter()
+        self._owners: dict[str, _Owner] = {}
+        self._finished: deque[_Job] = deque()
+        self._woken = False
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, owner: str, call: Callable[[], Any]) -> Any:
-        """What `call()` returns or raises, run in a thread. Raises Busy; waits while the owner's share is taken."""
-        if self._stuck[owner] >= self.share:
+    async def run(self, name: str, call: Callable[[], Any]) -> Any:
+        """What `call()` returns or raises, run in a thread of the owner `name`.
+
+        Raises Busy; waits while the owner's share is taken.
+        """
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        owner = self._owners.get(name)
+        if owner is None:
+            owner = self._owners[name] = _Owner()
+        if owner.stuck >= self.share:
             raise Busy
-        turnstile = self._turnstiles.get(owner)
-        if turnstile is None:
-            turnstile = self._turnstiles[owner] = asyncio.Semaphore(self.share)
-        async with turnstile:
-            job = _Job(owner, call, asyncio.get_running_loop().create_future())
-            self._ensure_thread()
-            self._jobs.put(job)
-            try:
-                return await job.done
-            except asyncio.CancelledError:
-                self._detach(job)
-                raise
+        job = _Job(owner, call, self._loop.create_future())
+        if owner.running < self.share:
+            self._begin(job)
+        else:
+            owner.waiting.append(job)
+        try:
+            return await job.done
+        except asyncio.CancelledError:
+            self._detach(job)
+            raise
 
-    def stuck(self, owner: str) -> int:
-        """How many detached calls of `owner` have not come back."""
-        return self._stuck[owner]
+    def stuck(self, name: str) -> int:
+        """How many detached calls of an owner have not come back."""
+        return self._owners[name].stuck if name in self._owners else 0
 
-    def _ensure_thread(self) -> None:
+    def _begin(self, job: _Job) -> None:
+        job.owner.running += 1
         with self._lock:
-            if self._idle > self._jobs.qsize() or self._threads >= self.size:
-                return
-            self._threads += 1
-        threading.Thread(target=self._work, name="zoozl-plugin", daemon=True).start()
+            spawn = self._idle <= self._jobs.qsize() and self._threads < self.size
+            if spawn:
+                self._threads += 1
+        self._jobs.put(job)
+        if spawn:
+            threading.Thread(target=self._work, name="zoozl-plugin", daemon=True).start()
+
+    def _end(self, owner: _Owner) -> None:
+        """One place of the owner's share is free again."""
+        owner.running -= 1
+        while owner.waiting and owner.running < self.share:
+            job = owner.waiting.popleft()
+            if job.stage == QUEUED:
+                self._begin(job)
 
     def _detach(self, job: _Job) -> None:
         with self._lock:
-            if job.stage == RUNNING:
-                self._stuck[job.owner] += 1
+            stage, job.stage = job.stage, DETACHED
+            if stage == RUNNING:
+                job.owner.stuck += 1
                 # A stuck thread no longer counts: the next job may have another one.
                 self._threads -= 1
-            job.stage = DETACHED
+        if stage == RUNNING:
+            self._end(job.owner)
 
     def _work(self) -> None:
         while True:
@@ -92,41 +123,52 @@ class Workers:
             job = self._jobs.get()
             with self._lock:
                 self._idle -= 1
-                if job is not None:
-                    if job.stage == DETACHED:
-                        continue
-                    job.stage = RUNNING
-            if job is None:
-                return
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                result = job.context.run(job.call)
-            except BaseException as exc:  # handed to the turn, which is the edge
-                error = exc
-            with self._lock:
-                if job.stage == DETACHED:
-                    self._stuck[job.owner] -= 1
+                if job is None:
+                    self._threads -= 1
                     return
-                job.stage = FINISHED
+                skip = job.stage == DETACHED
+                if not skip:
+                    job.stage = RUNNING
+            if not skip:
+                try:
+                    job.result = job.context.run(job.call)
+                except BaseException as exc:  # handed to the turn, which is the edge
+                    job.error = exc
+                with self._lock:
+                    if job.stage == DETACHED:
+                        job.owner.stuck -= 1
+                        return
+                    job.stage = FINISHED
+            self._hand_back(job)
+            del job
+
+    def _hand_back(self, job: _Job) -> None:
+        """Wake the loop once for all that finish before it looks: each wake-up is a system call."""
+        assert self._loop is not None
+        self._finished.append(job)
+        if not self._woken:
+            self._woken = True
             try:
-                job.done.get_loop().call_soon_threadsafe(_finish, job.done, result, error)
+                self._loop.call_soon_threadsafe(self._collect)
             except RuntimeError:
-                return  # the loop is closed: nobody waits any more
-            del job, result, error
+                pass  # the loop is closed: nobody waits any more
+
+    def _collect(self) -> None:
+        # First, so that what is handed back from here on wakes the loop again.
+        self._woken = False
+        while self._finished:
+            job = self._finished.popleft()
+            self._end(job.owner)
+            if job.done.done():
+                continue
+            if job.error is None:
+                job.done.set_result(job.result)
+            elif isinstance(job.error, StopIteration):
+                job.done.set_exception(RuntimeError("plugin raised StopIteration"))
+            else:
+                job.done.set_exception(job.error)
 
     def close(self) -> None:
         """Let idle threads end; a stuck one dies with the process."""
         for _ in range(self._threads):
             self._jobs.put(None)
-
-
-def _finish(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is None:
-        done.set_result(result)
-    elif isinstance(error, StopIteration):
-        done.set_exception(RuntimeError("plugin raised StopIteration"))
-    else:
-        done.set_exception(error)
