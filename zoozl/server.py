@@ -80,6 +80,7 @@ class Server:
             if options.port is not None:
                 self._listeners.add(self._host(name), options.port, channel.routes())
         self.bot.connect(self.channels)
+        self._running: list[asyncio.Task[None]] = []
 
     def _host(self, name: str) -> str:
         return self.config.channels[name].host or self.config.settings.host
@@ -93,6 +94,9 @@ class Server:
             await self.bot.drain(0)
             name = next(n for n, o in self.config.channels.items() if o.port == exc.port)
             raise self.config.error(f"{name}.port", f"{exc}; stop the other program or choose another port") from exc
+        for name, channel in self.channels.items():
+            if hasattr(channel, "run"):
+                self._running.append(asyncio.create_task(channel.run(), name=f"zoozl-{name}"))
         return self
 
     async def __aexit__(
@@ -100,6 +104,11 @@ class Server:
     ) -> None:
         """Stop taking messages, let running turns end within `shutdown_timeout`, close."""
         clean = await self.bot.drain(self.config.settings.shutdown_timeout)
+        for task in self._running:
+            task.cancel()
+        for result in await asyncio.gather(*self._running, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("a channel had stopped running", exc_info=result)
         for channel in self.channels.values():
             await channel.close()
         await self._listeners.close()

@@ -107,6 +107,33 @@ def encode_error(reason: str) -> bytes:
     return orjson.dumps({"error": reason})
 
 
+class _Connection:
+    """One client."""
+
+    __slots__ = ("address", "greeted", "heard", "pinging", "socket")
+
+    def __init__(self, socket: web.WebSocketResponse, address: Address) -> None:
+        self.socket = socket
+        self.address = address
+        self.greeted = False
+        self.heard = True
+        """Whether anything came since the last ping."""
+        self.pinging: asyncio.Future[None] | None = None
+
+    def abort(self) -> None:
+        """Let go at once of a client that does not answer: a close frame would wait behind what it does not read."""
+        transport = self.socket._req.transport if self.socket._req is not None else None
+        if transport is not None:
+            transport.abort()
+
+
+async def _ping(socket: web.WebSocketResponse) -> None:
+    try:
+        await socket.ping()
+    except ConnectionError:
+        pass  # it went away; its reader notices
+
+
 class Channel:
     """Every connection is a talker of its own."""
 
@@ -116,7 +143,7 @@ class Channel:
         self.name = name
         self.options = options
         self._bot = bot
-        self._connections: dict[str, web.WebSocketResponse] = {}
+        self._connections: dict[str, _Connection] = {}
         self._page = _read_page(options.title) if options.page else {}
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -134,7 +161,7 @@ class Channel:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT, max_msg_size=self.options.max_frame_bytes, compress=False, timeout=2.0
+            autoping=False, max_msg_size=self.options.max_frame_bytes, compress=False, timeout=2.0
         )
         if socket.can_prepare(request):
             return await self._serve(request, socket)
@@ -150,39 +177,57 @@ class Channel:
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> web.WebSocketResponse:
         await socket.prepare(request)
-        address = Address(self.name, talker=secrets.token_urlsafe(16))
-        self._connections[address.talker] = socket
-        greeting: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
-            GREETING_DELAY, self._greet, address
-        )
+        connection = _Connection(socket, Address(self.name, talker=secrets.token_urlsafe(16)))
+        self._connections[connection.address.talker] = connection
+        timer = asyncio.get_running_loop().call_later(GREETING_DELAY, self._greet, connection)
         try:
-            async for frame in socket:
-                if frame.type is WSMsgType.TEXT:
-                    try:
-                        message = decode(frame.data)
-                        if greeting is not None:
-                            greeting.cancel()
-                            greeting = None
-                            self._greet(address)
-                        receipt = self._bot.receive(Event(address, message))
-                        if receipt.durable is not None:
-                            receipt.durable.add_done_callback(lambda done: self._accepted(done, socket))
-                    except (FrameError, Overloaded, StoreError) as exc:
-                        await _write(socket, encode_error(str(exc)))
-                elif frame.type is WSMsgType.BINARY:
-                    await _write(socket, encode_error("a frame must be text, not binary"))
+            await self._read(connection)
         except ConnectionError:
-            pass  # the client went away while it was told of an error
+            pass  # the client went away while it was written to
         finally:
-            if greeting is not None:
-                greeting.cancel()
-            del self._connections[address.talker]
+            timer.cancel()
+            del self._connections[connection.address.talker]
         return socket
 
-    def _greet(self, address: Address) -> None:
+    async def _read(self, connection: _Connection) -> None:
+        socket, address = connection.socket, connection.address
+        while True:
+            frame = await socket.receive()
+            connection.heard = True
+            if frame.type is WSMsgType.TEXT:
+                try:
+                    message = decode(frame.data)
+                    if not connection.greeted:
+                        self._greet(connection)
+                    receipt = self._bot.receive(Event(address, message))
+                    if receipt.durable is not None:
+                        receipt.durable.add_done_callback(lambda done: self._accepted(done, socket))
+                except (FrameError, Overloaded, StoreError) as exc:
+                    await _write(socket, encode_error(str(exc)))
+            elif frame.type is WSMsgType.BINARY:
+                await _write(socket, encode_error("a frame must be text, not binary"))
+            elif frame.type is WSMsgType.PING:
+                await socket.pong(frame.data)
+            elif frame.type is not WSMsgType.PONG:
+                return
+
+    async def run(self) -> None:
+        """Ping everybody now and then; who has not been heard of since the last time is gone."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            for connection in list(self._connections.values()):
+                if connection.heard:
+                    connection.heard = False
+                    connection.pinging = asyncio.ensure_future(_ping(connection.socket))
+                else:
+                    connection.abort()
+
+    def _greet(self, connection: _Connection) -> None:
+        if connection.greeted:
+            return
+        connection.greeted = True
         try:
-            # A talker is greeted once, however often this event comes.
-            self._bot.receive(Event(address, Message(), kind="connect"))
+            self._bot.receive(Event(connection.address, Message(), kind="connect"))
         except (Overloaded, StoreError) as exc:
             log.warning("no greeting: %s", exc)
 
@@ -200,17 +245,17 @@ class Channel:
 
     async def send(self, address: Address, message: Message, key: str) -> None:
         """Write a reply to its talker's socket. Raises Undeliverable if that is closed."""
-        socket = self._connections.get(address.talker)
-        if socket is None or socket.closed:
+        connection = self._connections.get(address.talker)
+        if connection is None or connection.socket.closed:
             raise Undeliverable("the talker has gone")
         try:
-            await _write(socket, encode(message))
+            await _write(connection.socket, encode(message))
         except ConnectionError as exc:
             raise Undeliverable("the talker has gone") from exc
 
     async def close(self) -> None:
         """Say goodbye to everybody."""
-        sockets = list(self._connections.values())
+        sockets = [connection.socket for connection in self._connections.values()]
         await asyncio.gather(
             *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets),
             return_exceptions=True,

@@ -59,6 +59,8 @@ class Workers:
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
+        # Not qsize(): a thread that has taken a job but not the lock yet would count as idle.
+        self._pending = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, name: str, call: Callable[[], Any]) -> Any:
@@ -74,10 +76,11 @@ class Workers:
         if owner.stuck >= self.share:
             raise Busy
         job = _Job(owner, call, self._loop.create_future())
-        if owner.running < self.share:
-            self._begin(job)
-        else:
-            owner.waiting.append(job)
+        with self._lock:
+            if owner.running < self.share:
+                self._begin(job)
+            else:
+                owner.waiting.append(job)
         try:
             return await job.done
         except asyncio.CancelledError:
@@ -89,32 +92,32 @@ class Workers:
         return self._owners[name].stuck if name in self._owners else 0
 
     def _begin(self, job: _Job) -> None:
+        """Give a job to the threads. The lock is held."""
         job.owner.running += 1
-        with self._lock:
-            spawn = self._idle <= self._jobs.qsize() and self._threads < self.size
-            if spawn:
-                self._threads += 1
+        self._pending += 1
         self._jobs.put(job)
-        if spawn:
+        if self._idle < self._pending and self._threads < self.size:
+            self._threads += 1
             threading.Thread(target=self._work, name="zoozl-plugin", daemon=True).start()
-
-    def _end(self, owner: _Owner) -> None:
-        """One place of the owner's share is free again."""
-        owner.running -= 1
-        while owner.waiting and owner.running < self.share:
-            job = owner.waiting.popleft()
-            if job.stage == QUEUED:
-                self._begin(job)
 
     def _detach(self, job: _Job) -> None:
         with self._lock:
-            stage, job.stage = job.stage, DETACHED
-            if stage == RUNNING:
+            if job.stage == RUNNING:
                 job.owner.stuck += 1
                 # A stuck thread no longer counts: the next job may have another one.
                 self._threads -= 1
-        if stage == RUNNING:
-            self._end(job.owner)
+                job.owner.running -= 1
+                if (following := self._next(job.owner)) is not None:
+                    self._begin(following)
+            job.stage = DETACHED
+
+    def _next(self, owner: _Owner) -> _Job | None:
+        """The owner's next job that somebody still waits for. The lock is held."""
+        while owner.waiting:
+            job = owner.waiting.popleft()
+            if job.stage == QUEUED:
+                return job
+        return None
 
     def _work(self) -> None:
         while True:
@@ -126,21 +129,39 @@ class Workers:
                 if job is None:
                     self._threads -= 1
                     return
-                skip = job.stage == DETACHED
-                if not skip:
-                    job.stage = RUNNING
-            if not skip:
-                try:
-                    job.result = job.context.run(job.call)
-                except BaseException as exc:  # handed to the turn, which is the edge
-                    job.error = exc
+                self._pending -= 1
+            while job is not None:
+                if not self._run(job):
+                    return
+                # The same owner's next one at once: through the loop it would cost two wake-ups. It gets no
+                # more than its share by that, but others come first where they wait for a thread.
                 with self._lock:
-                    if job.stage == DETACHED:
-                        job.owner.stuck -= 1
-                        return
-                    job.stage = FINISHED
-            self._hand_back(job)
-            del job
+                    job.owner.running -= 1
+                    following = self._next(job.owner)
+                    if following is not None and self._pending:
+                        self._begin(following)
+                        following = None
+                    elif following is not None:
+                        following.owner.running += 1
+                job = following
+
+    def _run(self, job: _Job) -> bool:
+        """Do a job; False if its caller has gone meanwhile, and with it this thread's place."""
+        with self._lock:
+            if job.stage == DETACHED:
+                return True
+            job.stage = RUNNING
+        try:
+            job.result = job.context.run(job.call)
+        except BaseException as exc:  # handed to the turn, which is the edge
+            job.error = exc
+        with self._lock:
+            if job.stage == DETACHED:
+                job.owner.stuck -= 1
+                return False
+            job.stage = FINISHED
+        self._hand_back(job)
+        return True
 
     def _hand_back(self, job: _Job) -> None:
         """Wake the loop once for all that finish before it looks: each wake-up is a system call."""
@@ -158,7 +179,6 @@ class Workers:
         self._woken = False
         while self._finished:
             job = self._finished.popleft()
-            self._end(job.owner)
             if job.done.done():
                 continue
             if job.error is None:

@@ -28,7 +28,6 @@ class Store:
         self._most_messages = messages
         self._most_keys = keys
         self._most_file_bytes = file_bytes
-        self._file_bytes = 0
         self._seq = itertools.count(1)
         self._states: OrderedDict[str, State] = OrderedDict()
         self._messages: dict[str, deque[Message]] = {}
@@ -62,16 +61,24 @@ class Store:
         self._states.move_to_end(lane)
         kept = self._messages.get(lane)
         if kept is None:
-            kept = self._messages[lane] = deque()
+            kept = self._messages[lane] = deque(maxlen=self._most_messages)
         kept.extend(messages)
-        self._file_bytes += sum(map(_size, messages))
-        while len(kept) > self._most_messages:
-            self._file_bytes -= _size(kept.popleft())
-        while len(self._states) > 1 and (
-            len(self._states) > self._most_conversations or self._file_bytes > self._most_file_bytes
-        ):
-            oldest, _ = self._states.popitem(last=False)
-            self._file_bytes -= sum(map(_size, self._messages.pop(oldest, ())))
+        if len(self._states) > self._most_conversations:
+            self._forget_oldest()
+        if any(len(message.parts) > 1 or message.files for message in messages):
+            self._bound_files()
+
+    def _bound_files(self) -> None:
+        # Counted anew each time: files are rare, and a running total would be kept for every message.
+        sizes = {lane: sum(map(_size, messages)) for lane, messages in self._messages.items()}
+        total = sum(sizes.values())
+        while total > self._most_file_bytes and len(self._states) > 1:
+            total -= sizes.get(self._forget_oldest(), 0)
+
+    def _forget_oldest(self) -> str:
+        lane, _ = self._states.popitem(last=False)
+        self._messages.pop(lane, None)
+        return lane
 
     def next_seq(self) -> int:
         """See OutboxStore."""
@@ -119,6 +126,4 @@ class Store:
 
 def _size(message: Message) -> int:
     """Bytes of the files of a message."""
-    if len(message.parts) == 1:
-        return len(message.parts[0].binary)
     return sum(len(part.binary) for part in message.parts)
