@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import traceback
 from collections.abc import Coroutine
@@ -45,6 +46,8 @@ def main(context: click.Context, conf: str | None, verbose: bool, force_bind: bo
 @click.pass_obj
 def serve(common: dict[str, Any], conf: str | None, verbose: bool, force_bind: bool) -> None:
     """Run the server until it is stopped."""
+    # Importing makes objects that stay; the server switches collecting on again when it is up.
+    gc.disable()
     verbose = verbose or common["verbose"]
     config = _load(conf or common["conf"], verbose, force_bind=force_bind or common["force_bind"])
     from zoozl import server

@@ -135,7 +135,8 @@ class Settings(BaseModel):
 class ChannelOptions(BaseModel):
     """What every channel can be told; a channel's `Options` adds its own keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    # defer_build: most channels are off, and their validators would cost more at the start than all the rest.
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     enabled: bool = Field(default=True, description="false switches the channel off and keeps its settings.")
     port: Port | None = Field(default=None, description="Port it listens on; the channel is off without.")

@@ -11,7 +11,8 @@ BUNDLED = ("zoozl.plugins.greeter", "zoozl.plugins.helpers", "zoozl.plugins.game
 async def first_reply(port):
     start = time.perf_counter()
     (talker,) = await connect(port, 1)
-    await talker.ask("would you like to play with me")
+    await talker.ask("would you like to play with me")  # is greeted first
+    assert "bulls" in (await talker.hear())["text"]
     return time.perf_counter() - start
 
 

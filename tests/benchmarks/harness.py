@@ -80,6 +80,11 @@ class Talker(WSListener):
         if frame.msg_type == WSMsgType.TEXT and self.answer is not None and not self.answer.done():
             self.answer.set_result(frame.get_payload_as_utf8_text())
 
+    async def hear(self):
+        """The next frame."""
+        self.answer = asyncio.get_running_loop().create_future()
+        return json.loads(await self.answer)
+
     async def ask(self, text):
         self.answer = asyncio.get_running_loop().create_future()
         start = time.perf_counter()

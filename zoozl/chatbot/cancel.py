@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
 from zoozl.chatbot.embedding import Embedding
-from zoozl.chatbot.ports import Vectors
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Vectors
 
 # Whole messages that cancel, whatever is going on.
 LITERAL = frozenset(

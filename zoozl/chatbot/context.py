@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoozl import registry
 from zoozl.chatbot import extensions
 from zoozl.chatbot.embedding import Embedding
 from zoozl.chatbot.message import Address, Message
 from zoozl.chatbot.outbox import Outbox
-from zoozl.chatbot.ports import Embedder, KeyValue, Store, Vectors
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Embedder, KeyValue, Store, Vectors
 
 BUNDLED = ("zoozl.plugins.greeter", "zoozl.plugins.helpers", "zoozl.plugins.games")
 

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from zoozl.chatbot.lru import LRU
-from zoozl.chatbot.ports import Embedder, Vectors
 from zoozl.errors import EmbeddingError
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Embedder, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Embedding:
         if vectors.ndim != 2 or len(vectors) != len(texts):
             shape = "x".join(map(str, vectors.shape))
             raise EmbeddingError(f"embedder {self.name} gave {shape} for {len(texts)} texts")
-        vectors = np.asarray(vectors, np.float32)
+        vectors = vectors.astype("float32", copy=False)
         for text, vector in zip(texts, vectors, strict=True):
             if len(text) <= LONGEST_CACHED:
                 # A copy: a row would keep the whole batch alive.

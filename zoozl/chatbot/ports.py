@@ -5,15 +5,17 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from zoozl.chatbot.conversation import new_uuid
 from zoozl.chatbot.message import Address, Event, Message
 
-Vectors = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    # For annotations only: the port is open sooner if numpy is imported by the embedder, in its thread.
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 Done = Future[None] | None
 """When something is on disk: a future, or None for "already"."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from zoozl.chatbot.cancel import THRESHOLD as CANCEL_THRESHOLD
 from zoozl.chatbot.cancel import CancelByMeaning, is_literal, normalize
@@ -13,9 +14,11 @@ from zoozl.chatbot.embedding import LONGEST_CACHED, Embedding
 from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.interface import CANCEL, GREET, HELP, Plugin
 from zoozl.chatbot.lru import LRU
-from zoozl.chatbot.ports import Vectors
 from zoozl.chatbot.scorer import BestMatch, Scorer
 from zoozl.errors import ConfigError, EmbeddingError
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Vectors
 
 log = logging.getLogger(__name__)
 

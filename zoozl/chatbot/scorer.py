@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from zoozl.chatbot.ports import Vectors
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Vectors
 
 # Measured for plain best match over 5 to 150 plugins: a compromise between messages that are lost to help
 # and messages that are taken by the wrong plugin.
@@ -42,7 +41,7 @@ class BestMatch:
 
     def __init__(self, owners: Sequence[int], vectors: Vectors, threshold: float | None = None) -> None:
         """`vectors` is `(n, d) float32`, a row per alias; `owners[i]` is the plugin that alias i belongs to."""
-        self._vectors = np.ascontiguousarray(vectors, np.float32)
+        self._vectors = vectors.astype("float32")
         self._threshold = THRESHOLD if threshold is None else threshold
 
     def best(self, vector: Vectors) -> Match | None:

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from zoozl.errors import EmbeddingError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
 FOLDER = Path(__file__).with_name("minilm")
@@ -39,9 +38,8 @@ class Embedder:
     name = f"minilm-l6-v2/int8-{SHA256[MODEL_FILE][:8]}"
     dimension = 384
 
-    def __init__(self, conf: Mapping[str, object] | None = None, *, folder: Path = FOLDER, verify: bool = True) -> None:
+    def __init__(self, conf: Mapping[str, object] | None = None, *, folder: Path = FOLDER) -> None:
         self._folder = folder
-        self._verify = verify
         self._lock = threading.Lock()
         self._model: tuple[Tokenizer, Any] | None = None
 
@@ -49,13 +47,16 @@ class Embedder:
         """Read the model, once; raises EmbeddingError if that is impossible."""
         self._loaded()
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """The vectors of `texts`, shape (n, 384), each of length 1; raises EmbeddingError.
 
         A text's vector depends on nothing but that text, since each is run by itself and without padding. White space
         around a text does not count. An empty text has a vector too, the one sentence-transformers gives it: the
         model's reading of its start and end marks with nothing between them, near to no text in particular.
         """
+        # Here, not above: the port is open by the time the first text comes.
+        import numpy as np
+
         tokenizer, session = self._loaded()
         vectors = np.empty((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
