@@ -7,7 +7,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from zoozl import config
-from zoozl.server import Server
+from zoozl.server import serving
 from zoozl.testing import bundled_embedder
 
 
@@ -40,6 +40,6 @@ def serve(monkeypatch):
         conf.setdefault("extensions", ["fake_plugins"])
         conf.setdefault("websocket_port", 0)
         conf.setdefault("embedder", bundled_embedder())
-        return Server(config.from_dict(conf))
+        return serving(config.from_dict(conf))
 
     return make

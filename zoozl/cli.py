@@ -70,13 +70,14 @@ def chat(common: dict[str, Any], conf: str | None, verbose: bool, debug: bool) -
     """Talk to the bot here; from a pipe, every line is a message."""
     verbose = verbose or common["verbose"]
     config = _load(conf or common["conf"], verbose, channels=False)
-    from zoozl import server
+    from zoozl import registry, server
     from zoozl.channels import terminal
 
     # What is logged would run into the conversation: only what needs somebody's attention.
     server.configure_logging("DEBUG" if verbose else "ERROR")
     try:
-        bot = server.compose(config)
+        # A memory store of its own: it works beside a running server.
+        bot = server.compose(config, registry.find("stores", "memory")())
     except ConfigError as exc:
         _end(exc, verbose)
     _run(terminal.Channel(bot, config.settings.author, debug=debug).run(), verbose)

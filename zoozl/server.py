@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,14 +18,16 @@ from zoozl import registry
 from zoozl.channels.http import Listeners, PortInUse
 from zoozl.chatbot import InterfaceRoot
 from zoozl.chatbot.core import Chatbot
+from zoozl.chatbot.ports import Store
 from zoozl.chatbot.turn import turn_id
 from zoozl.config import Config
 from zoozl.errors import ConfigError, ExtensionError
+from zoozl.storage import open_store
 
 log = logging.getLogger(__name__)
 
 
-def compose(config: Config) -> Chatbot:
+def compose(config: Config, store: Store) -> Chatbot:
     """The bot that a configuration describes, not started. Raises ConfigError."""
     settings = config.settings
     try:
@@ -34,7 +37,7 @@ def compose(config: Config) -> Chatbot:
             embedder = settings.embedder
     except ConfigError as exc:
         raise config.error("embedder", str(exc)) from exc
-    root = InterfaceRoot(config.conf, embedder=embedder, store=registry.find("stores", "memory")())
+    root = InterfaceRoot(config.conf, embedder=embedder, store=store)
     try:
         root.load()
     except ExtensionError as exc:
@@ -64,14 +67,14 @@ def _chatbot(config: Config, root: InterfaceRoot) -> Chatbot:
 
 
 class Server:
-    """A bot and its channels: `async with Server(config) as server` has everything open."""
+    """A bot and its channels: `async with serving(config) as server` has everything open."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, store: Store) -> None:
         """Import the extensions and make the channels; nothing is opened. Raises ConfigError."""
         if config.settings.auth_required:
             raise config.error("auth_required", "tokens are not built in yet, so nobody could be let in")
         self.config = config
-        self.bot = compose(config)
+        self.bot = compose(config, store)
         self.channels: dict[str, Any] = {}
         self._listeners = Listeners(force_bind=config.settings.force_bind)
         for name, options in config.channels.items():
@@ -134,6 +137,19 @@ class Server:
         return lines
 
 
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[Server]:
+    """A server with everything open; leaving it drains and closes. Raises ConfigError."""
+    store = await open_store(config)
+    try:
+        server = Server(config, store)
+    except BaseException:
+        await store.close()
+        raise
+    async with server:
+        yield server
+
+
 async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends at once. Raises ConfigError before anything is served."""
     loop = asyncio.get_running_loop()
@@ -146,7 +162,7 @@ async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
-    async with Server(config) as server:
+    async with serving(config) as server:
         _tune()
         announce(server.summary())
         await stop.wait()

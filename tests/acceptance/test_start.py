@@ -180,7 +180,7 @@ def test_a_port_in_use_is_named_with_its_line(tmp_path):
 
 
 def test_two_servers_share_a_port_only_by_force(tmp_path, free_port):
-    (tmp_path / "chatbot.toml").write_text(f"extensions = []\nwebsocket_port = {free_port}\n")
+    (tmp_path / "chatbot.toml").write_text(f"extensions = []\nwebsocket_port = {free_port}\nstore = 'memory'\n")
     with Started("--conf", "chatbot.toml", "--force-bind", cwd=tmp_path):
         assert run("--conf", "chatbot.toml", cwd=tmp_path).returncode == 2
         with Started("--conf", "chatbot.toml", "--force-bind", cwd=tmp_path):

@@ -34,7 +34,7 @@ def outbox_with(sender):
 
 
 def replies(*texts, lane="lane", seq=1):
-    return [Reply(seq, n, lane, Address("c", talker="t"), Message(text)) for n, text in enumerate(texts)]
+    return [Reply(10 * seq + n, seq, n, lane, Address("c", talker="t"), Message(text)) for n, text in enumerate(texts)]
 
 
 async def test_replies_go_out_in_order_with_stable_keys():

@@ -110,7 +110,7 @@ def encode_error(reason: str) -> bytes:
 class _Connection:
     """One client."""
 
-    __slots__ = ("address", "greeted", "heard", "pinging", "socket")
+    __slots__ = ("address", "background", "greeted", "heard", "socket")
 
     def __init__(self, socket: web.WebSocketResponse, address: Address) -> None:
         self.socket = socket
@@ -118,7 +118,15 @@ class _Connection:
         self.greeted = False
         self.heard = True
         """Whether anything came since the last ping."""
-        self.pinging: asyncio.Future[None] | None = None
+        self.background: asyncio.Future[None] | None = None
+
+    def refused(self, error: StoreError) -> None:
+        """Tell a plain client, which gets no acknowledgements, of the message that was not accepted."""
+        self.write_soon(encode_error("the message could not be accepted, try again later"))
+
+    def write_soon(self, frame: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
+        """Write without waiting for a slow reader."""
+        self.background = asyncio.ensure_future(_write_if_there(self.socket, frame, kind))
 
     def abort(self) -> None:
         """Let go at once of a client that does not answer: a close frame would wait behind what it does not read."""
@@ -127,9 +135,9 @@ class _Connection:
             transport.abort()
 
 
-async def _ping(socket: web.WebSocketResponse) -> None:
+async def _write_if_there(socket: web.WebSocketResponse, frame: bytes, kind: WSMsgType) -> None:
     try:
-        await socket.ping()
+        await socket.send_frame(frame, kind)
     except ConnectionError:
         pass  # it went away; its reader notices
 
@@ -199,9 +207,7 @@ class Channel:
                     message = decode(frame.data)
                     if not connection.greeted:
                         self._greet(connection)
-                    receipt = self._bot.receive(Event(address, message))
-                    if receipt.durable is not None:
-                        receipt.durable.add_done_callback(lambda done: self._accepted(done, socket))
+                    self._bot.receive(Event(address, message)).refused = connection.refused
                 except (FrameError, Overloaded, StoreError) as exc:
                     await _write(socket, encode_error(str(exc)))
             elif frame.type is WSMsgType.BINARY:
@@ -218,7 +224,7 @@ class Channel:
             for connection in list(self._connections.values()):
                 if connection.heard:
                     connection.heard = False
-                    connection.pinging = asyncio.ensure_future(_ping(connection.socket))
+                    connection.write_soon(b"", WSMsgType.PING)
                 else:
                     connection.abort()
 
@@ -230,18 +236,6 @@ class Channel:
             self._bot.receive(Event(connection.address, Message(), kind="connect"))
         except (Overloaded, StoreError) as exc:
             log.warning("no greeting: %s", exc)
-
-    def _accepted(self, done: asyncio.Future[None], socket: web.WebSocketResponse) -> None:
-        """Tell a plain client, which gets no acknowledgements, of the message that was not accepted."""
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.error("a message was not accepted: %s", error)
-            self._errors = asyncio.ensure_future(self._refuse(socket))
-
-    async def _refuse(self, socket: web.WebSocketResponse) -> None:
-        try:
-            await _write(socket, encode_error("the message could not be accepted, try again later"))
-        except ConnectionError:
-            pass  # it went away
 
     async def send(self, address: Address, message: Message, key: str) -> None:
         """Write a reply to its talker's socket. Raises Undeliverable if that is closed."""

@@ -12,11 +12,16 @@ from zoozl.chatbot.lanes import Lanes
 from zoozl.chatbot.message import Address, Event, Message, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
-from zoozl.chatbot.turn import APOLOGY, Ending, Report, Services, Turn, Watch
+from zoozl.chatbot.turn import APOLOGY, MOST_REPLIES, Ending, Report, Services, Turn, Watch, commit
 from zoozl.chatbot.workers import Workers
 from zoozl.errors import EmbeddingError, Overloaded, StoreError
 
 log = logging.getLogger(__name__)
+
+# An event that was at the head of its lane at so many crashes runs alone after the next one, and is given up
+# after three crashes while it was alone: others may be to blame for the first two, nobody else for these.
+SUSPECT_AFTER = 1
+DEAD_AFTER = 4
 
 
 class Chatbot:
@@ -48,6 +53,9 @@ class Chatbot:
         self._lanes = Lanes(self._work, depth=lane_depth)
         self._running: dict[str, Turn] = {}
         self._open = False
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._alone: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -65,8 +73,51 @@ class Chatbot:
             observers=self._observers,
             loop=asyncio.get_running_loop(),
         )
+        await self._recover()
         self._open = True
         self._warming = asyncio.create_task(self._warm_up())
+
+    async def _recover(self) -> None:
+        """Take up what a crash left: replies that were recorded, events that were accepted."""
+        for reply in await self._store.undelivered():
+            self._outbox.deliver_soon(reply.lane, [reply], None)
+        suspects, seen = [], set()
+        for receipt in await self._store.unfinished():
+            # Only the first of a lane can have been running when the process died.
+            receipt.recovered = receipt.lane not in seen
+            seen.add(receipt.lane)
+            if receipt.recovered and receipt.attempts >= SUSPECT_AFTER:
+                suspects.append(receipt)
+            else:
+                self._lanes.submit(receipt)
+        if seen:
+            log.info("%d conversations go on where they were cut", len(seen))
+        if suspects:
+            self._gate.clear()
+            self._alone = asyncio.create_task(self._one_by_one(suspects))
+
+    async def _one_by_one(self, suspects: list[Receipt]) -> None:
+        """Run events that were there at two crashes or more while nothing else runs, so that only they are to blame."""
+        try:
+            for receipt in suspects:
+                if receipt.attempts >= DEAD_AFTER:
+                    await self._bury(receipt)
+                else:
+                    await self._begin(receipt)
+        except StoreError as exc:
+            log.error("what is left of the last crash waits for the next start: %s", exc)
+        finally:
+            self._gate.set()
+
+    async def _bury(self, receipt: Receipt) -> None:
+        error = f"the process died {receipt.attempts + 1} times while it ran"
+        log.error("event %d of lane %s is given up: %s", receipt.seq, receipt.lane, error)
+        apology = self._outbox.compose(APOLOGY)
+        reply = Reply(
+            self._store.next_number(), receipt.seq, receipt.replied, receipt.lane, receipt.event.address, apology
+        )
+        await self._store.bury(receipt, error, [reply])
+        self._outbox.deliver_soon(receipt.lane, [reply], None)
 
     async def _warm_up(self) -> None:
         try:
@@ -114,10 +165,16 @@ class Chatbot:
 
     async def _work(self, receipt: Receipt) -> None:
         """Do one event of a lane."""
+        if not self._gate.is_set():
+            await self._gate.wait()
         if receipt.known is not None:
             await receipt.known
-        if receipt.duplicate:
-            return
+        if not receipt.duplicate:
+            await self._begin(receipt)
+
+    async def _begin(self, receipt: Receipt) -> None:
+        if receipt.recovered:
+            await self._store.begin(receipt)
         lane = receipt.lane
         try:
             turn = Turn(self._services, receipt, *await self._store.load(lane))
@@ -132,12 +189,16 @@ class Chatbot:
         except Exception:  # a fault of our own: the talker hears of it, and the event does not come back for ever
             log.exception("turn %s failed", receipt.seq)
             apology = self._outbox.compose(APOLOGY)
-            reply = Reply(receipt.seq, receipt.replied, lane, receipt.event.address, apology)
-            done = self._store.commit(Outcome(receipt, None, [apology], [reply]))
-            await self._outbox.deliver(lane, [reply], done)
+            reply = Reply(
+                self._store.next_number(), receipt.seq, MOST_REPLIES + 1, lane, receipt.event.address, apology
+            )
+            if await commit(self._store, Outcome(receipt, None, [apology], [reply])):
+                await self._outbox.deliver(lane, [reply], None)
 
     async def idle(self) -> None:
         """Wait until every event has been answered and every answer delivered."""
+        if self._alone is not None:
+            await asyncio.wait([self._alone])
         await self._lanes.join()
         await self._outbox.join()
 
@@ -157,6 +218,9 @@ class Chatbot:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
+        if self._alone is not None:
+            self._alone.cancel()
+            await asyncio.wait([self._alone])
         await self._lanes.close()
         await self._outbox.close()
         self._workers.close()

@@ -56,7 +56,8 @@ class Outbox:
 
     def _tell(self, address: Address, message: Message) -> None:
         lane = scope_key(address)
-        reply = Reply(self._store.next_seq(), 0, lane, address, message)
+        number = self._store.next_number()
+        reply = Reply(number, number, 0, lane, address, message)
         self.deliver_soon(lane, [reply], self._store.record([reply], [message]))
 
     def deliver_soon(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
@@ -148,7 +149,7 @@ class Outbox:
             self._bury(reply, f"given up after {reply.attempts} tries: {exc}")
             return True
         reply.retry_after = exc.retry_after if isinstance(exc, DeliveryError) else None
-        self._store.undelivered(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
+        self._store.failed(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
         log.warning("reply %s is not delivered yet (try %d): %s", reply.key, reply.attempts, exc)
         return False
 

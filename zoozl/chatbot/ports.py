@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from asyncio import Future
-from collections.abc import Sequence
+from asyncio import Future, get_running_loop, shield
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from zoozl.chatbot.conversation import new_uuid
 from zoozl.chatbot.message import Address, Event, Message
+from zoozl.errors import StoreError
 
 if TYPE_CHECKING:
     # For annotations only: the port is open sooner if numpy is imported by the embedder, in its thread.
@@ -31,22 +32,47 @@ class Receipt:
     duplicate: bool = False
     known: Done = None
     """Done when `duplicate` is decided."""
-    durable: Done = None
-    """Done when the event (or, for a duplicate, the first one) cannot be lost any more; fails with StoreError."""
+    pending: bool = False
+    """Not on disk yet."""
+    waiting: Future[None] | None = None
+    """Who waits for that; made by `acknowledged`."""
+    refused: Callable[[StoreError], None] | None = None
+    """Told if the event could not be accepted after all, for channels that do not wait."""
     attempts: int = 0
     """Starts of its turn that a crash cut short."""
     replied: int = 0
     """Replies of its turn that were recorded before such a crash; they are not sent again."""
     archived: bool = False
     """Its message is in the history already."""
+    recovered: bool = False
+    """A crash left it undone: its turn may have begun before."""
+    error: StoreError | None = None
+    failed: bool = False
+    """It could not be accepted after all: what its turn did must leave no trace."""
     cut: bool = False
     """It is a cancel that ended a running turn on arrival."""
 
     async def acknowledged(self) -> bool:
-        """Wait until the event is durable; True if it is new. Raises StoreError: then nothing was accepted."""
-        if self.durable is not None:
-            await self.durable
+        """Wait until the event (of a duplicate, the first one) is durable; True if it is new.
+
+        Raises StoreError: then nothing was accepted.
+        """
+        if self.pending:
+            if self.waiting is None:
+                self.waiting = get_running_loop().create_future()
+            await shield(self.waiting)
+        if self.error is not None:
+            raise self.error
         return not self.duplicate
+
+    def settle(self, error: StoreError | None) -> None:
+        """It is on disk, or it will never be."""
+        self.pending = False
+        self.error = error
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(None)
+        if error is not None and self.refused is not None:
+            self.refused(error)
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,8 +88,12 @@ class State:
 
 @dataclass(slots=True, eq=False)
 class Reply:
-    """A message on its way out. `key` is stable: a reply that is sent again has the same."""
+    """A message on its way out. `key` is stable: a reply that is sent again has the same.
 
+    `id` grows in the order of sending: a client that has seen one has seen all before it.
+    """
+
+    id: int
     seq: int
     n: int
     lane: str
@@ -102,12 +132,28 @@ class Inbox(Protocol):
         """End a turn: state, messages, replies and "this event is done" in one step."""
         ...
 
+    async def unfinished(self) -> list[Receipt]:
+        """At the start, before anything is accepted: what a crash left undone, in order."""
+        ...
+
+    async def begin(self, receipt: Receipt) -> None:
+        """Count one more attempt at a recovered event, durably, before its turn starts."""
+        ...
+
+    async def bury(self, receipt: Receipt, error: str, replies: Sequence[Reply]) -> None:
+        """Give up an event: it becomes a dead letter, and `replies` tell the talker."""
+        ...
+
 
 class OutboxStore(Protocol):
     """Replies, from recorded to delivered."""
 
-    def next_seq(self) -> int:
-        """A number for replies that belong to no event."""
+    def next_number(self) -> int:
+        """A number greater than all that were given: an id for a reply, and its `seq` if it answers no event."""
+        ...
+
+    async def undelivered(self, lane: str | None = None) -> list[Reply]:
+        """What is recorded and not delivered, of one lane or of all, in the order of `id`."""
         ...
 
     def record(self, replies: Sequence[Reply], messages: Sequence[Message]) -> Done:
@@ -118,7 +164,7 @@ class OutboxStore(Protocol):
         """The channel has it."""
         ...
 
-    def undelivered(self, reply: Reply, error: str, retry_at: float) -> None:
+    def failed(self, reply: Reply, error: str, retry_at: float) -> None:
         """A try failed; the next is due at `retry_at` (seconds since the epoch)."""
         ...
 

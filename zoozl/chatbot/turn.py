@@ -20,7 +20,7 @@ from zoozl.chatbot.package import Package
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Store
 from zoozl.chatbot.router import Route, Router, Rule
 from zoozl.chatbot.workers import Busy, Workers
-from zoozl.errors import DataError
+from zoozl.errors import DataError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class Turn:
 
     __slots__ = (
         "_data",
+        "_early",
         "_greeted",
         "_known",
         "_loop",
@@ -167,6 +168,7 @@ class Turn:
         self.ended_by: Ending | None = None
         self._voice: Voice | None = None
         self._said: list[Message] = []
+        self._early: list[tuple[list[Reply], list[Message], asyncio.Future[None]]] = []
         # A re-run turn says its first replies again; those were recorded before the crash.
         self._recorded = receipt.replied
 
@@ -310,6 +312,8 @@ class Turn:
         replies, said = self._unrecorded()
         if replies:
             done = self._services.store.record(replies, said)
+            if done is not None:
+                self._early.append((replies, said, done))
             self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
 
     def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
@@ -318,8 +322,10 @@ class Turn:
         self._recorded += len(said)
         receipt = self.receipt
         event = receipt.event
+        number = self._services.store.next_number
         replies = [
-            Reply(receipt.seq, first + n, receipt.lane, event.address, message) for n, message in enumerate(said)
+            Reply(number(), receipt.seq, first + n, receipt.lane, event.address, message)
+            for n, message in enumerate(said)
         ]
         # The talker's own line comes before the first answer, once.
         if event.kind != "connect" and not receipt.archived:
@@ -329,12 +335,18 @@ class Turn:
 
     async def _commit(self) -> None:
         replies, lines = self._unrecorded()
+        for early, said, done in reversed(self._early):
+            try:
+                await done
+            except StoreError:
+                # They went nowhere: they go with the rest.
+                replies, lines = early + replies, said + lines
         old, state = self._state, None
         if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
-        done = self._services.store.commit(Outcome(self.receipt, state, lines, replies))
-        if replies:
-            await self._services.outbox.deliver(self.receipt.lane, replies, done)
+        kept = await commit(self._services.store, Outcome(self.receipt, state, lines, replies))
+        if kept and replies:
+            await self._services.outbox.deliver(self.receipt.lane, replies, None)
 
     def _report(self, route: Route, ending: Ending) -> None:
         if not self._services.observers and not log.isEnabledFor(logging.DEBUG):
@@ -343,6 +355,24 @@ class Turn:
         log.debug("%s: %r by %s, score %.2f, %.3f s", ending, route.alias, route.rule, route.score, seconds)
         for observer in self._services.observers:
             observer(Report(self.receipt, route, ending, seconds))
+
+
+async def commit(store: Store, outcome: Outcome) -> bool:
+    """End a turn on disk, however long the disk takes to come back; False if its event was never accepted."""
+    delay = 1.0
+    while (done := store.commit(outcome)) is not None:
+        try:
+            await done
+        except StoreError:
+            if outcome.receipt.failed:
+                return False
+            # The plugin has run: running it again for a full disk would do everything twice.
+            log.error("turn %d cannot be committed, next try in %.0f s", outcome.receipt.seq, delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, 30.0)
+        else:
+            break
+    return True
 
 
 def _to_json(plugin: Plugin, data: object) -> str:

@@ -32,6 +32,7 @@ class Store:
         self._states: OrderedDict[str, State] = OrderedDict()
         self._messages: dict[str, deque[Message]] = {}
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._outbox: dict[str, dict[int, Reply]] = {}
         self._values: dict[str, dict[str, str]] = {}
         self.dead_letters: deque[tuple[Reply, str]] = deque(maxlen=1_000)
 
@@ -53,6 +54,7 @@ class Store:
         if outcome.state is not None:
             self._states[receipt.lane] = outcome.state
         self._append(receipt.lane, receipt.event.address.talker, outcome.messages)
+        self._send(outcome.replies)
         return None
 
     def _append(self, lane: str, talker: str, messages: Sequence[Message]) -> None:
@@ -78,9 +80,20 @@ class Store:
     def _forget_oldest(self) -> str:
         lane, _ = self._states.popitem(last=False)
         self._messages.pop(lane, None)
+        self._outbox.pop(lane, None)
         return lane
 
-    def next_seq(self) -> int:
+    async def unfinished(self) -> list[Receipt]:
+        """See Inbox: nothing outlives the process."""
+        return []
+
+    async def begin(self, receipt: Receipt) -> None:
+        """See Inbox."""
+
+    async def bury(self, receipt: Receipt, error: str, replies: Sequence[Reply]) -> None:
+        """See Inbox."""
+
+    def next_number(self) -> int:
         """See OutboxStore."""
         return next(self._seq)
 
@@ -88,16 +101,32 @@ class Store:
         """See OutboxStore."""
         if replies:
             self._append(replies[0].lane, replies[0].address.talker, messages)
+            self._send(replies)
         return None
+
+    def _send(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            self._outbox.setdefault(reply.lane, {})[reply.id] = reply
+
+    async def undelivered(self, lane: str | None = None) -> list[Reply]:
+        """See OutboxStore."""
+        lanes = self._outbox.values() if lane is None else [self._outbox.get(lane, {})]
+        return sorted((reply for replies in lanes for reply in replies.values()), key=lambda reply: reply.id)
 
     def delivered(self, reply: Reply) -> None:
         """See OutboxStore."""
+        waiting = self._outbox.get(reply.lane)
+        if waiting is not None:
+            waiting.pop(reply.id, None)
+            if not waiting:
+                del self._outbox[reply.lane]
 
-    def undelivered(self, reply: Reply, error: str, retry_at: float) -> None:
+    def failed(self, reply: Reply, error: str, retry_at: float) -> None:
         """See OutboxStore."""
 
     def dead(self, reply: Reply, error: str) -> None:
         """See OutboxStore."""
+        self.delivered(reply)
         self.dead_letters.append((reply, error))
 
     async def load(self, lane: str) -> tuple[State | None, list[Message]]:

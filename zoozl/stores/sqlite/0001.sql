@@ -1,0 +1,91 @@
+-- Conversations: one small row each, written when it changes.
+CREATE TABLE conversation (
+    lane TEXT PRIMARY KEY,
+    uuid TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    talker TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    greeted INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX conversation_at ON conversation (at);
+CREATE INDEX conversation_talker ON conversation (talker);
+
+-- What was said, by both sides: appended, never rewritten. `parts` only where it is more than one text.
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY,
+    lane TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    talker TEXT NOT NULL,
+    from_bot INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    at REAL NOT NULL,
+    platform_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    parts TEXT
+);
+CREATE INDEX message_lane ON message (lane, id);
+
+-- Events that were accepted and are not done.
+CREATE TABLE inbox (
+    seq INTEGER PRIMARY KEY,
+    lane TEXT NOT NULL,
+    talker TEXT NOT NULL,
+    event TEXT NOT NULL,
+    at REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    replied INTEGER NOT NULL DEFAULT 0,
+    archived INTEGER NOT NULL DEFAULT 0
+);
+
+-- Every key under which an event was taken.
+CREATE TABLE dedup (
+    channel TEXT NOT NULL,
+    key TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (channel, key)
+) WITHOUT ROWID;
+CREATE INDEX dedup_at ON dedup (channel, at);
+
+-- Replies that were recorded and are not delivered, in the order of `id`.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    lane TEXT NOT NULL,
+    talker TEXT NOT NULL,
+    address TEXT NOT NULL,
+    message TEXT NOT NULL,
+    at REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_at REAL NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX outbox_lane ON outbox (lane, id);
+
+-- Events and replies that were given up.
+CREATE TABLE dead (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('event', 'reply')),
+    seq INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    lane TEXT NOT NULL,
+    talker TEXT NOT NULL,
+    address TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    error TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX dead_at ON dead (at);
+
+CREATE TABLE value (
+    space TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (space, key)
+) WITHOUT ROWID;
+
+-- Numbers up to this one may have been given out.
+CREATE TABLE counter (high INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);

@@ -1,0 +1,181 @@
+"""One thread that writes: what comes while it is busy becomes its next transaction (group commit)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from zoozl.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+
+class Operation(Protocol):
+    """One thing to do in the writer's transaction."""
+
+    early: bool
+    """Whether `settle_early` is to be called as soon as `write` has run."""
+
+    def write(self, db: sqlite3.Connection, batch: Any) -> None:
+        """In the thread: do it, or put rows into `batch`. May be called again after a rollback."""
+        ...
+
+    def refuse(self) -> None:
+        """In the thread: it could not be done, and never will be; what builds upon it must not be done either."""
+        ...
+
+    def settle_early(self) -> None:
+        """On the loop: it has run and is visible to what follows, but is not on disk. May come twice."""
+        ...
+
+    def settle(self, error: StoreError | None) -> None:
+        """On the loop: it is on disk, or it is not and never will be."""
+        ...
+
+
+class Batch(Protocol):
+    """Rows that several operations wrote, put into the database together."""
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Put them in."""
+        ...
+
+
+class Writer:
+    """Owns the connection and its thread; all other methods belong to the event loop.
+
+    Operations take effect in the order of `submit`, and are durable in that order.
+    """
+
+    def __init__(self, db: sqlite3.Connection, batch: Callable[[], Batch]) -> None:
+        self._db = db
+        self._batch = batch
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[Operation] = []
+        self._waiting = False
+        self._busy = False
+        self._closed = False
+        self._work: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="zoozl-store", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Operation) -> None:
+        """Do it as soon as possible, after everything that was submitted before."""
+        if self._closed:
+            operation.settle(StoreError("the store is closed"))
+            return
+        self._pending.append(operation)
+        if not self._busy and not self._waiting:
+            self._waiting = True
+            # One round of the loop later: a turn that ends at once is then in the same transaction as its event.
+            self._loop.call_soon(self._loop.call_soon, self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._waiting = False
+        if self._pending and not self._busy:
+            self._busy = True
+            batch, self._pending = self._pending, []
+            self._work.put(batch)
+
+    def _settled(self, results: list[tuple[Operation, StoreError | None]]) -> None:
+        self._busy = False
+        self._hand_over()
+        for operation, error in results:
+            operation.settle(error)
+
+    def _settle_early(self, operations: list[Operation]) -> None:
+        for operation in operations:
+            operation.settle_early()
+
+    def _run(self) -> None:
+        while (operations := self._work.get()) is not None:
+            try:
+                self._transact(operations)
+                results: list[tuple[Operation, StoreError | None]] = [(operation, None) for operation in operations]
+            except sqlite3.Error as exc:
+                results = self._one_by_one(operations, exc)
+            self._call(self._settled, results)
+        self._db.close()
+
+    def _transact(self, operations: list[Operation]) -> None:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            batch = self._batch()
+            early = []
+            for operation in operations:
+                operation.write(db, batch)
+                if operation.early:
+                    early.append(operation)
+            batch.flush(db)
+            if early:
+                self._call(self._settle_early, early)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _one_by_one(self, operations: list[Operation], exc: sqlite3.Error) -> list[tuple[Operation, StoreError | None]]:
+        """After a failure: what one operation did wrong must not be the fault of the others."""
+        if len(operations) == 1:
+            return [(operations[0], _refused(operations[0], exc))]
+        results: list[tuple[Operation, StoreError | None]] = []
+        for operation in operations:
+            try:
+                self._transact([operation])
+                results.append((operation, None))
+            except sqlite3.Error as again:
+                results.append((operation, _refused(operation, again)))
+        return results
+
+    def _call(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits any more
+
+    async def close(self) -> None:
+        """Write what was submitted, close the file and end the thread."""
+        if self._closed:
+            return
+        while self._busy or self._pending:
+            done = self._loop.create_future()
+            self.submit(_Barrier(done))
+            await done
+        self._closed = True
+        self._work.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+
+def _refused(operation: Operation, exc: sqlite3.Error) -> StoreError:
+    operation.refuse()
+    log.error("the store cannot write: %s", exc)
+    return StoreError(f"the store cannot write: {exc}")
+
+
+class _Barrier:
+    """Nothing, in its place."""
+
+    early = False
+
+    def __init__(self, done: asyncio.Future[None]) -> None:
+        self._done = done
+
+    def write(self, db: sqlite3.Connection, batch: Any) -> None:
+        pass
+
+    def refuse(self) -> None:
+        pass
+
+    def settle_early(self) -> None:
+        pass
+
+    def settle(self, error: StoreError | None) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
