@@ -6,10 +6,13 @@ ZoozlError
 +-- Overloaded             a lane or the server is full; the sender may try again
 +-- StoreError             the store cannot read or write; nothing was acknowledged
 +-- DeliveryError          a channel could not deliver a reply; it is retried
+|   +-- Away               ... until the talker comes back; the channel will say so
 |   +-- Undeliverable      ... and no later try can succeed
 +-- EmbeddingError         the embedder is not usable now
 +-- DataError              a plugin left something in conversation.data that is not JSON
 """
+
+import traceback
 
 
 class ZoozlError(Exception):
@@ -40,6 +43,10 @@ class DeliveryError(ZoozlError):
         self.retry_after = retry_after
 
 
+class Away(DeliveryError):
+    """The talker is not there now; the channel says when to go on (`Chatbot.resume`)."""
+
+
 class Undeliverable(DeliveryError):
     """A reply that no later try can deliver (the room is gone, the payload is refused)."""
 
@@ -50,3 +57,13 @@ class EmbeddingError(ZoozlError):
 
 class DataError(ZoozlError):
     """`conversation.data` holds something that JSON cannot carry."""
+
+
+def describe(exc: BaseException) -> str:
+    """One line on an exception of foreign code, for whoever caught it: kind, text, file and line it came from."""
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{type(exc).__name__}: {exc.msg} ({exc.filename}, line {exc.lineno})"
+    # The first frame is the one that caught it.
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__)[1:] if "importlib" not in frame.filename]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())}{where}"

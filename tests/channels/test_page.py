@@ -58,21 +58,44 @@ async def test_somebody_types_and_reads(serve, page):
         assert page.problems == []
 
 
-async def test_the_page_says_that_the_connection_is_gone_and_comes_back(serve, page):
-    async with serve() as server:
+async def test_nothing_is_lost_or_doubled_while_the_server_is_away(serve, page, tmp_path):
+    conf = {"store": f"sqlite:///{tmp_path}/zoozl.db"}
+    async with serve(**conf) as server:
         port = server.port("websocket")
         await page.goto(f"http://127.0.0.1:{port}/")
         await bubbles(page, "bot", 1)
+        await page.fill("#text", "before")
+        await page.press("#text", "Enter")
+        await bubbles(page, "bot", 2)
     await page.locator("#state.gone").wait_for()
     assert "No connection" in await page.inner_text("#state")
     await page.fill("#text", "typed meanwhile")
     await page.click("#send")
     assert await bubbles(page, "waiting", 1) == ["typed meanwhile"]
-    async with serve(websocket_port=port):
+    async with serve(websocket_port=port, **conf):
         async with asyncio.timeout(20):
             await page.locator("#state:not(.gone)").wait_for()
-            assert "echo typed meanwhile" in await bubbles(page, "bot", 3)
+            assert await bubbles(page, "bot", 3) == ["welcome", "echo before", "echo typed meanwhile"]
         assert await page.locator("#log li.waiting").count() == 0
+
+
+async def test_a_reload_goes_on_with_the_same_conversation(serve, page):
+    async with serve() as server:
+        await page.goto(f"http://127.0.0.1:{server.port('websocket')}/")
+        await bubbles(page, "bot", 1)
+        await page.reload()
+        await page.locator("#state:not(.gone)").wait_for()
+        await page.fill("#text", "after")
+        await page.press("#text", "Enter")
+        assert await bubbles(page, "bot", 1) == ["echo after"], "no second greeting"
+
+
+@pytest.mark.parametrize("path", ["/chat", "/chat/", "/a/b"])
+async def test_the_page_works_below_any_path(serve, page, path):
+    async with serve(websocket={"path": path}) as server:
+        await page.goto(f"http://127.0.0.1:{server.port('websocket')}{path}")
+        assert await bubbles(page, "bot", 1) == ["welcome"]
+        assert page.problems == []
 
 
 async def test_a_title_is_shown_as_text(serve, page):

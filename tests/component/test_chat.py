@@ -1,5 +1,7 @@
 """Chat and InterfaceRoot by hand, as programs without a server use them."""
 
+import asyncio
+
 import pytest
 
 from zoozl.chatbot import Chat, InterfaceRoot, Message
@@ -25,7 +27,18 @@ async def test_a_chat_without_a_server():
     assert [m.text.split("!")[0] for m in heard] == ["Hello", "Let's play bulls & cows", "OK, we leave it at that."]
     assert {m.author for m in heard} == {"Oscar"}
     assert len(others) == 2
-    await anna.bot.drain()
+    root.close()
+
+
+def test_a_chat_goes_on_in_another_event_loop():
+    root = InterfaceRoot({"extensions": ["zoozl.plugins.games"], "embedder": bundled_embedder()})
+    root.load()
+    heard: list[Message] = []
+    chat = Chat("anna", heard.append, root)
+    asyncio.run(chat.ask("play a game"))
+    asyncio.run(chat.ask("hello"))
+    assert "four different digits, like 1234" in heard[-1].text
+    root.close()
 
 
 def test_a_chat_needs_a_loaded_root():

@@ -230,3 +230,10 @@ def test_two_plugins_cannot_claim_one_alias():
 def test_aliases_that_are_no_phrases_are_refused(aliases):
     with pytest.raises(ExtensionError, match="alias"):
         Bot(type("Odd", (Interface,), {"aliases": aliases, "consume": lambda self, package: None}))
+
+
+def test_a_guess_that_is_none_does_not_end_the_game(chatbot):
+    bot = chatbot("zoozl.plugins.games", Helper)
+    assert "bulls & cows" in bot.say("play a game")[0]
+    assert "four different digits, like 1234" in bot.say("hello")[0]
+    assert "Next guess" in bot.say("1234")[0] or "Congratulations" in bot.say("1234")[0]

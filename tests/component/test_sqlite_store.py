@@ -41,7 +41,7 @@ async def test_what_was_accepted_is_there_after_a_restart(path):
     await store.close()
     again = await Store.open(path)
     assert [r.event.message.text for r in await again.unfinished()] == ["1", "2"]
-    assert [(r.key, r.message.text) for r in await again.undelivered()] == [(f"{receipts[0].seq}.0", "answer")]
+    assert [(r.seq, r.n, r.message.text) for r in await again.undelivered()] == [(receipts[0].seq, 0, "answer")]
     state, messages = await again.load(LANE)
     assert (state.subject, [m.text for m in messages]) == ("s", ["0", "answer"])
     duplicate = again.accept(event("1", "key 1"), LANE)
@@ -224,3 +224,19 @@ async def test_values_by_space_and_key(path):
     assert await store.get("a", "x1") is None
     assert await store.keys("a", "") == ["x2"]
     await store.close()
+
+
+async def test_marks_on_files_survive_a_restart(path):
+    store = await Store.open(path)
+    file = Message([MessagePart("", b"x", "text/plain", "a.txt")])
+    receipt = store.accept(Event(Address("c", talker="t"), file), LANE)
+    await store.load(LANE)
+    await store.commit(Outcome(receipt, State("u", "t"), [file], []))
+    (kept,) = (await store.load(LANE))[1]
+    kept.parts[0].consumed = True
+    later = store.accept(event("later"), LANE)
+    await store.commit(Outcome(later, None, [later.event.message], [], [kept]))
+    await store.close()
+    again = await Store.open(path)
+    assert (await again.load(LANE))[1][0].parts[0].consumed
+    await again.close()

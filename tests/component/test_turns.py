@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from zoozl.chatbot import Interface, Message
+from zoozl.chatbot import Interface, Message, MessagePart
 from zoozl.chatbot.message import Address, Event
 from zoozl.chatbot.turn import Ending
 from zoozl.errors import Overloaded
-from zoozl.testing import Bot
+from zoozl.testing import Bot, bundled_embedder
 
 
 class Gate(Interface):
@@ -231,3 +231,146 @@ async def test_draining_cuts_what_does_not_end():
     await bot.post("wait")
     await gate_of(bot).entered.wait()
     assert not await bot.chatbot.drain(0.05)
+
+
+@pytest.mark.parametrize("form", ["async", "def"])
+@pytest.mark.parametrize("what", ["exit", "cancelled"])
+async def test_nothing_that_a_plugin_raises_leaves_its_conversation(form, what):
+    def fall(text):
+        if text == "fall":
+            raise SystemExit(3) if what == "exit" else asyncio.CancelledError
+
+    class Falls(Interface):
+        aliases = ("help",)
+
+        if form == "async":
+
+            async def consume(self, package):
+                fall(package.last_message_text)
+                package.callback("fine")
+        else:
+
+            def consume(self, package):
+                fall(package.last_message_text)
+                package.callback("fine")
+
+    async with Bot(Falls) as bot:
+        await bot.post("fall")
+        await bot.post("second")
+        assert await bot.replies() == ["Sorry, something went wrong here. It has been noted.", "fine"]
+        assert await bot.say("third", "other") == ["fine"]
+
+
+async def test_a_plugin_that_ignores_its_cancel_loses_its_lane_and_nothing_else():
+    stop = asyncio.Event()
+
+    class Stubborn(Interface):
+        aliases = ("help",)
+        timeout = 0.1
+
+        async def consume(self, package):
+            if package.last_message_text == "stubborn":
+                package.callback("before")
+                while not stop.is_set():
+                    try:
+                        await asyncio.sleep(0.01)
+                    except asyncio.CancelledError:
+                        pass
+                package.callback("after")
+                package.conversation.data["x"] = 1
+            package.callback("fine")
+
+    async with Bot(Stubborn) as bot:
+        await bot.post("stubborn")
+        await bot.post("second")
+        async with asyncio.timeout(10):
+            assert await bot.replies() == ["before", "Sorry, this took too long and was stopped.", "fine"]
+        assert bot.chatbot.left == 1
+        stop.set()
+        async with asyncio.timeout(5):
+            while bot.chatbot.left:
+                await asyncio.sleep(0.01)
+        assert await bot.say("third") == ["fine"]
+
+
+async def test_a_cancel_while_the_plugin_is_being_found_keeps_it_from_running():
+    class Slow:
+        name = "slow"
+
+        def __init__(self):
+            self.gate = threading.Event()
+
+        def embed(self, texts):
+            self.gate.wait(10)
+            return bundled_embedder().embed(texts)
+
+    embedder, ran = Slow(), []
+
+    class Runs(Interface):
+        aliases = ("run now",)
+
+        async def consume(self, package):
+            ran.append(package.last_message_text)
+
+    async with Bot(Runs, Gate, embedder=embedder) as bot:
+        await bot.post("please run")
+        await asyncio.sleep(0)
+        await bot.post("cancel")
+        embedder.gate.set()
+        assert await bot.replies() == ["Cancelled."]
+        assert ran == []
+        assert await bot.say("cancel") == ["There is nothing to cancel."]
+
+
+async def test_a_greeters_limit_is_its_own():
+    class Quick(Interface):
+        aliases = ("greet",)
+        timeout = 0.05
+
+        async def consume(self, package):
+            package.callback("hello")
+
+    class Main(Interface):
+        aliases = ("help",)
+
+        async def consume(self, package):
+            await asyncio.sleep(0.3)
+            package.callback("done")
+
+    async with Bot(Quick, Main) as bot:
+        assert await bot.say("something else") == ["hello", "done"]
+
+
+async def test_waiting_for_a_thread_is_not_the_plugins_fault():
+    import time
+
+    class Busy(Interface):
+        aliases = ("help",)
+        timeout = 0.5
+
+        def consume(self, package):
+            time.sleep(0.2)
+            package.callback("done")
+
+    async with Bot(Busy, worker_threads=2) as bot:
+        for number in range(6):
+            await bot.post("go", str(number))
+        assert [await bot.replies(str(number)) for number in range(6)] == [["done"]] * 6
+
+
+async def test_marks_on_files_stay_unless_the_turn_fails():
+    class Marks(Interface):
+        aliases = ("help",)
+
+        def consume(self, package):
+            left = package.get_attachments(5, consumed=False)
+            for part in left:
+                part.consumed = True
+            if package.last_message_text == "fail":
+                raise ValueError
+            package.callback(str(len(left)))
+
+    async with Bot(Marks) as bot:
+        await bot.post(Message([MessagePart("fail"), MessagePart(binary=b"x")]))
+        assert len(await bot.replies()) == 1
+        assert [await bot.say("again"), await bot.say("again")] == [["1"], ["0"]]

@@ -24,12 +24,12 @@ async def test_old_conversations_go_when_there_are_too_many():
 
 
 async def test_messages_and_files_are_bounded():
-    store = Store(messages=5, file_bytes=100)
+    store = Store(messages=5, large_bytes=10_000)
     for number in range(9):
         say(store, "a", Message(str(number)))
     assert [m.text for m in (await store.load("c::user:a"))[1]] == list("45678")
     for talker in "bcd":
-        say(store, talker, Message([MessagePart(binary=b"x" * 40)]))
+        say(store, talker, Message([MessagePart(binary=b"x" * 4_000)]))
     assert (await store.load("c::user:b"))[0] is None
     assert (await store.load("c::user:d"))[0] is not None
 

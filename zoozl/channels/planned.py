@@ -8,18 +8,12 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from zoozl.settings import ChannelOptions, Port, Secret, Text
+from zoozl.settings import ChannelOptions, Port, Secret, Text, UrlPath
 
 
 def _url(value: str) -> str:
     if not value.startswith(("https://", "http://")):
         raise PydanticCustomError("url", "must start with https:// (or http://)")
-    return value
-
-
-def _path(value: str) -> str:
-    if not value.startswith("/"):
-        raise PydanticCustomError("path", "must start with /")
     return value
 
 
@@ -31,7 +25,6 @@ def _address(value: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
-Path = Annotated[str, AfterValidator(_path)]
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -39,7 +32,7 @@ class Webhook(ChannelOptions):
     """A channel to which its platform posts."""
 
     port: Port | None = Field(default=None, description="Port the platform's requests arrive at.")
-    path: Path | None = Field(default=None, description="Path of the requests; the channel's own if absent.")
+    path: UrlPath | None = Field(default=None, description="Path of the requests; the channel's own if absent.")
     base_url: Url | None = Field(default=None, description="Address of the platform's API, if not the usual.")
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import queue
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from typing import TextIO
 
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.message import Address, Event, Message
 from zoozl.chatbot.turn import Report
-from zoozl.errors import Overloaded
+from zoozl.errors import Overloaded, Undeliverable
 
 TALKER = Address("terminal", talker="you")
 
@@ -22,56 +27,128 @@ class Channel:
         self._bot = bot
         self._author = author or "bot"
         self._debug = debug
+        self._deaf = asyncio.Event()
+        """Nobody reads any more."""
         bot.connect({TALKER.channel: self})
 
     async def run(self) -> None:
-        """Talk until the input ends or somebody says "exit"."""
-        await self._bot.start()
-        if self._debug:
-            self._bot.observe(self._show_route)
+        """Talk until the input ends, somebody says "exit", or nobody reads the answers any more."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # What the terminal cannot show is shown as a question mark.
+            sys.stdout.reconfigure(errors="replace")
+        patience = 10.0
         try:
+            await self._bot.start()
+            if self._debug:
+                self._bot.observe(self._show_route)
             await self._hear(Message(), "connect")
-            if sys.stdin.isatty():
-                await self._talk(_prompt())
-            else:
-                await self._talk(_read_line)
+            if sys.stdin is not None:
+                await self._talk(_prompt() if _is_terminal() else _Lines(sys.stdin).read)
+        except asyncio.CancelledError:
+            patience = 0.0
+            raise
         finally:
-            await self._bot.drain()
+            await self._bot.drain(patience)
 
     async def _talk(self, read: Callable[[], Awaitable[str]]) -> None:
-        while True:
-            try:
-                line = (await read()).strip()
-            except EOFError:
-                return
+        while (line := await self._next(read)) is not None:
+            line = line.strip()
             if line == "exit":
                 return
             if line:
                 await self._hear(Message(line), "message")
 
+    async def _next(self, read: Callable[[], Awaitable[str]]) -> str | None:
+        """The next line, None when there is none or nobody would read the answer."""
+        reading = asyncio.ensure_future(read())
+        deaf = asyncio.ensure_future(self._deaf.wait())
+        try:
+            await asyncio.wait({reading, deaf}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() and not self._deaf.is_set() else None
+        except EOFError:
+            return None
+        finally:
+            reading.cancel()
+            deaf.cancel()
+            await asyncio.gather(reading, deaf, return_exceptions=True)
+
     async def _hear(self, message: Message, kind: str) -> None:
         try:
             self._bot.receive(Event(TALKER, message, kind=kind))
         except Overloaded as exc:
-            print(f"! {exc}", file=sys.stderr)
+            _note(f"! {exc}")
         await self._bot.idle()
 
     async def send(self, address: Address, message: Message, key: str) -> None:
-        """Print a reply."""
+        """Print a reply. Raises Undeliverable when nobody reads any more."""
         files = [f"[file {part.filename or part.media_type}, {len(part.binary)} bytes]" for part in message.files]
         text = "\n".join([message.text, *files] if message.text else files)
-        print(f"{message.author or self._author}: {text}", flush=True)
+        if self._deaf.is_set():
+            raise Undeliverable("nobody reads any more")
+        try:
+            print(f"{message.author or self._author}: {text}", flush=True)
+        except (OSError, ValueError) as exc:
+            self._deaf.set()
+            if not isinstance(exc, BrokenPipeError):
+                _note(f"! cannot write: {exc}")
+            _forget_output()
+            raise Undeliverable("nobody reads any more") from exc
 
     def _show_route(self, report: Report) -> None:
         route = report.route
         plugin = route.plugin.name if route.plugin is not None else "nobody"
         near = f', nearest was "{route.near}"' if route.near else ""
-        print(
+        _note(
             f'[{route.rule} -> {plugin} as "{route.alias}", score {route.score:.2f}{near}, '
-            f"{report.ending}, {report.seconds * 1000:.0f} ms]",
-            file=sys.stderr,
-            flush=True,
+            f"{report.ending}, {report.seconds * 1000:.0f} ms]"
         )
+
+
+class _Lines:
+    """The lines of a stream, read one by one in a thread that the end of the program does not wait for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        try:
+            # Not the stream itself: the interpreter wants its lock at the end, which a reader that waits would have.
+            self._stream = open(  # noqa: SIM115 - nothing to close
+                stream.fileno(), encoding=stream.encoding, errors="replace", closefd=False
+            )
+        except (OSError, ValueError):
+            pass  # not a real file
+        self._wanted: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Future[str]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="zoozl-stdin", daemon=True).start()
+
+    async def read(self) -> str:
+        """The next line. Raises EOFError after the last one."""
+        loop = asyncio.get_running_loop()
+        line: asyncio.Future[str] = loop.create_future()
+        self._wanted.put((loop, line))
+        if text := await line:
+            return text
+        raise EOFError
+
+    def _run(self) -> None:
+        text = "-"
+        while text:
+            loop, line = self._wanted.get()
+            try:
+                text = self._stream.readline()
+            except (OSError, ValueError):
+                text = ""
+            try:
+                loop.call_soon_threadsafe(_resolve, line, text)
+            except RuntimeError:
+                return  # the loop has been closed meanwhile
+
+
+def _resolve(line: asyncio.Future[str], text: str) -> None:
+    if not line.done():
+        line.set_result(text)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
 
 
 def _prompt() -> Callable[[], Awaitable[str]]:
@@ -88,9 +165,19 @@ def _prompt() -> Callable[[], Awaitable[str]]:
     return read
 
 
-async def _read_line() -> str:
-    # In a thread: a pipe may be slow, and not every kind of standard input can be watched by the loop.
-    line: str = await asyncio.to_thread(sys.stdin.readline)
-    if not line:
-        raise EOFError
-    return line
+def _note(text: str) -> None:
+    """Say something that is no part of the conversation."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # nobody reads that either
+
+
+def _forget_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter would complain about it at the end."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass  # not a real file

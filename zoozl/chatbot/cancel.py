@@ -7,6 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from zoozl.chatbot.embedding import Embedding
+from zoozl.chatbot.once import Once
 
 if TYPE_CHECKING:
     from zoozl.chatbot.ports import Vectors
@@ -129,18 +130,19 @@ class CancelByMeaning:
 
     def __init__(self, embedding: Embedding) -> None:
         self._embedding = embedding
-        self._vectors: tuple[Vectors, Vectors] | None = None
+        self._vectors: Once[tuple[Vectors, Vectors]] = Once(self._embed)
 
-    async def warm_up(self) -> tuple[Vectors, Vectors]:
+    async def warm_up(self) -> None:
         """Compute the lists' vectors, if that was not done yet. Raises EmbeddingError."""
-        if self._vectors is None:
-            both = await self._embedding.vectors(PHRASES + COUNTER_EXAMPLES)
-            self._vectors = both[: len(PHRASES)], both[len(PHRASES) :]
-        return self._vectors
+        await self._vectors.get()
+
+    async def _embed(self) -> tuple[Vectors, Vectors]:
+        both = await self._embedding.vectors(PHRASES + COUNTER_EXAMPLES)
+        return both[: len(PHRASES)], both[len(PHRASES) :]
 
     async def score(self, text: str) -> float:
         """How near `text` is to the phrases, or 0.0 if a counter-example is nearer. Raises EmbeddingError."""
-        phrases, counter = await self.warm_up()
+        phrases, counter = await self._vectors.get()
         vector = await self._embedding.vector(text)
         near = float((phrases @ vector).max())
         return near if near > float((counter @ vector).max()) else 0.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 from zoozl.chatbot.context import InterfaceRoot
 from zoozl.chatbot.core import Chatbot
@@ -22,7 +22,21 @@ class _Callbacks:
         self.by_talker[address.talker](message)
 
 
-_bots: WeakKeyDictionary[InterfaceRoot, tuple[Chatbot, _Callbacks]] = WeakKeyDictionary()
+class _Companion:
+    """What the Chats of one root share: the callbacks, and a bot for the event loop that runs."""
+
+    def __init__(self, root: InterfaceRoot) -> None:
+        self.root = root
+        self.callbacks = _Callbacks()
+        self.bot: Chatbot | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def running(self) -> Chatbot:
+        loop = asyncio.get_running_loop()
+        if self.bot is None or self.loop is not loop:
+            self.bot, self.loop = Chatbot(self.root, senders={CHANNEL: self.callbacks}), loop
+            await self.bot.start()
+        return self.bot
 
 
 class Chat:
@@ -35,12 +49,9 @@ class Chat:
         """Raises RuntimeError if `root.load()` was not called."""
         if not root.plugins.all:
             raise RuntimeError("InterfaceRoot.load() must come before Chat()")
-        if root not in _bots:
-            callbacks = _Callbacks()
-            _bots[root] = Chatbot(root, senders={CHANNEL: callbacks}), callbacks
-        self.bot, callbacks = _bots[root]
+        self._shared: _Companion = root.companions.setdefault(CHANNEL, _Companion(root))
         self.talker = str(talker)
-        callbacks.by_talker[self.talker] = callback
+        self._shared.callbacks.by_talker[self.talker] = callback
 
     async def greet(self) -> None:
         """Arrive: the greeting is said, if this talker has not heard it yet."""
@@ -51,6 +62,6 @@ class Chat:
         await self._receive(message if isinstance(message, Message) else Message(message), "message")
 
     async def _receive(self, message: Message, kind: str) -> None:
-        await self.bot.start()
-        self.bot.receive(Event(Address(CHANNEL, talker=self.talker), message, kind=kind))
-        await self.bot.idle()
+        bot = await self._shared.running()
+        bot.receive(Event(Address(CHANNEL, talker=self.talker), message, kind=kind))
+        await bot.idle()

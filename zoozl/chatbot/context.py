@@ -60,13 +60,15 @@ class InterfaceRoot:
     ) -> None:
         self.conf: Mapping[str, Any] = dict(conf) if conf else {"extensions": list(BUNDLED)}
         if embedder is None:
-            given = self.conf.get("embedder", "minilm")
-            embedder = registry.find("embedders", given)() if isinstance(given, str) else given
+            embedder = registry.embedder(self.conf.get("embedder", "minilm"))
         self.embedding = Embedding(embedder)
         self.store: Store = store if store is not None else registry.find("stores", "memory")()
         self.outbox = Outbox(self.store, author=str(self.conf.get("author", "")))
         self.plugins = extensions.Plugins()
         self.memory = Memory(self.store, "")
+        self._names: tuple[str, ...] = ()
+        self.companions: dict[str, Any] = {}
+        """Objects that live as long as this root."""
 
     def load(self) -> None:
         """Import the extensions of `conf` and load their plugins. Raises ExtensionError."""
@@ -77,16 +79,31 @@ class InterfaceRoot:
         self.plugins.close()
         self.embedding.close()
 
-    def of_plugin(self, name: str) -> InterfaceRoot:
-        """The view of the plugin called `name`."""
+    def of_plugin(self, name: str, module: str) -> InterfaceRoot:
+        """The view of the plugin called `name`, whose class is in `module`."""
         view = copy.copy(self)
         view.memory = Memory(self.store, name)
+        view._names = (name, module, module.rpartition(".")[2])
         return view
 
     def config(self, section: str) -> Mapping[str, Any]:
-        """The configuration's table of that name, empty if there is none."""
-        table = self.conf.get(section, {})
-        return table if isinstance(table, Mapping) else {}
+        """The configuration's table of that name, empty if there is none; `a.b` is the table [a.b].
+
+        A plugin that asks for its own, by one of its names, is given what stands under any of them: its `name`,
+        its module, the last part of that.
+        """
+        names = dict.fromkeys((section, *self._names)) if section in self._names else (section,)
+        tables = [table for name in names if (table := self._table(name)) is not None]
+        # The name that was asked for goes first.
+        return tables[0] if len(tables) == 1 else {key: v for table in reversed(tables) for key, v in table.items()}
+
+    def _table(self, name: str) -> Mapping[str, Any] | None:
+        found: Any = self.conf.get(name)
+        if found is None:
+            found = self.conf
+            for part in name.split("."):
+                found = found.get(part) if isinstance(found, Mapping) else None
+        return found if isinstance(found, Mapping) else None
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of `texts`, `(n, d) float32` of unit length. Raises EmbeddingError."""

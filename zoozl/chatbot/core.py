@@ -12,7 +12,7 @@ from zoozl.chatbot.lanes import Lanes
 from zoozl.chatbot.message import Address, Event, Message, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
-from zoozl.chatbot.turn import APOLOGY, MOST_REPLIES, Ending, Report, Services, Turn, Watch, commit
+from zoozl.chatbot.turn import APOLOGY, MOST_REPLIES, Abandoned, Ending, Report, Services, Turn, Watch, commit
 from zoozl.chatbot.workers import Workers
 from zoozl.errors import EmbeddingError, Overloaded, StoreError
 
@@ -72,6 +72,7 @@ class Chatbot:
             timeout=self._turn_timeout,
             observers=self._observers,
             loop=asyncio.get_running_loop(),
+            go_on_without=lambda turn: self._lanes.go_on_without(turn.receipt.lane, self._finish(turn)),
         )
         await self._recover()
         self._open = True
@@ -154,10 +155,17 @@ class Chatbot:
         running = self._running.get(lane)
         if running is not None and self.router.cancels(event.message.text):
             # Looked at on arrival: a turn that hangs would otherwise keep its own cancel waiting.
-            running.end(Ending.CANCELLED)
-            receipt.cut = True
+            receipt.cut = running.end(Ending.CANCELLED)
         self._lanes.submit(receipt)
         return receipt
+
+    async def resume(self, address: Address, last: int = 0) -> None:
+        """A talker is back who has every reply up to the key `last`: send what waited. Raises StoreError."""
+        await self._outbox.resume(scope_key(address), last)
+
+    def confirm(self, address: Address, last: int) -> None:
+        """Every reply to this talker up to the key `last` has arrived."""
+        self._outbox.confirm(scope_key(address), last)
 
     def tell(self, address: Address, message: str | Message) -> None:
         """Say something that answers nothing; from the loop or from a thread. Raises TypeError."""
@@ -182,7 +190,10 @@ class Chatbot:
             try:
                 await turn.run()
             finally:
-                del self._running[lane]
+                if self._running.get(lane) is turn:
+                    del self._running[lane]
+        except Abandoned:
+            return
         except StoreError:
             # Not done: the event is still in the inbox and is taken up again at the next start.
             raise
@@ -194,6 +205,16 @@ class Chatbot:
             )
             if await commit(self._store, Outcome(receipt, None, [apology], [reply])):
                 await self._outbox.deliver(lane, [reply], None)
+
+    async def _finish(self, turn: Turn) -> None:
+        """Commit a turn whose own task does not come back."""
+        self._running.pop(turn.receipt.lane, None)
+        await turn.finish_abandoned()
+
+    @property
+    def left(self) -> int:
+        """How many plugins run on although they were cancelled and nobody waits for them."""
+        return len(self._lanes.left)
 
     async def idle(self) -> None:
         """Wait until every event has been answered and every answer delivered."""

@@ -60,20 +60,26 @@ class Embedding:
 
     async def _compute(self, texts: list[str]) -> Vectors:
         loop = asyncio.get_running_loop()
+        vectors = await loop.run_in_executor(self._thread, self._embed, texts)
+        for text, vector in zip(texts, vectors, strict=True):
+            if len(text) <= LONGEST_CACHED:
+                # A copy: a row would keep the whole batch alive.
+                self._cache.put(text, vector.copy() if len(texts) > 1 else vector)
+        return vectors
+
+    def _embed(self, texts: list[str]) -> Vectors:
+        """In the thread: ask the embedder and look at what it gives."""
+        import numpy as np
+
         try:
-            vectors = await loop.run_in_executor(self._thread, self.embedder.embed, texts)
+            vectors = np.asarray(self.embedder.embed(texts), np.float32)
         except EmbeddingError:
             raise
         except Exception as exc:  # the edge of foreign code: any failure of a model is "no vector now"
             raise EmbeddingError(f"embedder {self.name} failed: {type(exc).__name__}: {exc}") from exc
         if vectors.ndim != 2 or len(vectors) != len(texts):
             shape = "x".join(map(str, vectors.shape))
-            raise EmbeddingError(f"embedder {self.name} gave {shape} for {len(texts)} texts")
-        vectors = vectors.astype("float32", copy=False)
-        for text, vector in zip(texts, vectors, strict=True):
-            if len(text) <= LONGEST_CACHED:
-                # A copy: a row would keep the whole batch alive.
-                self._cache.put(text, vector.copy() if len(texts) > 1 else vector)
+            raise EmbeddingError(f"embedder {self.name} gave an array of {shape} for {len(texts)} texts")
         return vectors
 
     def close(self) -> None:

@@ -6,14 +6,14 @@ import importlib
 import importlib.util
 import inspect
 import logging
-import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from zoozl.chatbot.cancel import normalize
 from zoozl.chatbot.interface import SPECIAL, Interface, Plugin
-from zoozl.errors import ConfigError, ExtensionError
+from zoozl.errors import ConfigError, ExtensionError, describe
 
 if TYPE_CHECKING:
     from zoozl.chatbot.context import InterfaceRoot
@@ -27,6 +27,8 @@ class Plugins:
 
     all: list[Plugin] = field(default_factory=list)
     table: dict[str, Plugin] = field(default_factory=dict)
+    claimed: dict[str, Plugin] = field(default_factory=dict, repr=False)
+    """The table by what is compared: `Play!` and `play` are one phrase."""
 
     def names(self) -> set[str]:
         """Every name a configuration table may have: modules, their last parts, plugin names."""
@@ -83,39 +85,39 @@ def _classes(extension: str | type[Interface]) -> list[type[Interface]]:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as exc:  # the edge of foreign code: whatever it raises, the operator gets one sentence
+    except (Exception, SystemExit) as exc:  # the edge of foreign code: whatever it does, one sentence tells of it
         raise ExtensionError(f"extension {name!r} cannot be imported: {describe(exc)}") from exc
-
-
-def describe(exc: BaseException) -> str:
-    """One line on an exception of foreign code: kind, text, and the file and line it came from."""
-    if isinstance(exc, SyntaxError):
-        return f"{type(exc).__name__}: {exc.msg} ({exc.filename}, line {exc.lineno})"
-    frames = [f for f in traceback.extract_tb(exc.__traceback__) if "importlib" not in f.filename]
-    frames = [f for f in frames if f.filename != __file__]
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(exc).__name__}: {exc}{where}"
 
 
 def _add(plugins: Plugins, cls: type[Interface], root: InterfaceRoot) -> None:
     try:
         interface = cls()
-        plugin = Plugin(interface, root.of_plugin(interface.name or cls.__name__))
+        name = interface.name or cls.__name__
+        plugin = Plugin(interface, root.of_plugin(name, cls.__module__))
+        for other in plugins.all:
+            if other.name == plugin.name:
+                raise ExtensionError(
+                    f"two plugins are called {plugin.name!r}, in {other.module} and in {plugin.module}: "
+                    "give one of them another `name`"
+                )
         for alias in plugin.aliases:
             _claim(plugins, alias, plugin)
-        interface.load(plugin.context)
+        load: Callable[..., Any] = interface.load
+        if inspect.isawaitable(load(plugin.context)):
+            raise ExtensionError(f"plugin {plugin.name}: load must do its work itself, nobody awaits what it returns")
     except ConfigError:
         raise
-    except Exception as exc:  # the edge of foreign code
+    except (Exception, SystemExit) as exc:  # the edge of foreign code
         raise ExtensionError(f"plugin {cls.__name__} of {cls.__module__} cannot be loaded: {describe(exc)}") from exc
     plugins.all.append(plugin)
 
 
 def _claim(plugins: Plugins, alias: str, plugin: Plugin) -> None:
-    same = " ".join(alias.casefold().split())
-    for other, holder in plugins.table.items():
-        if " ".join(other.casefold().split()) == same and holder is not plugin:
-            raise ExtensionError(
-                f"alias {alias!r} is claimed by {plugin.name} ({plugin.module}) and by {holder.name} ({holder.module})"
-            )
+    # What has no letter at all, like a lone emoji, is compared as it stands.
+    same = alias.casefold() if alias.startswith("/") else normalize(alias) or alias
+    holder = plugins.claimed.setdefault(same, plugin)
+    if holder is not plugin:
+        raise ExtensionError(
+            f"alias {alias!r} is claimed by {plugin.name} ({plugin.module}) and by {holder.name} ({holder.module})"
+        )
     plugins.table[alias] = plugin

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from zoozl.chatbot.cancel import normalize
 from zoozl.chatbot.package import Package
 from zoozl.errors import ExtensionError
 
@@ -75,7 +77,8 @@ class Plugin:
         self.name = interface.name or type(interface).__name__
         self.aliases = _aliases(interface)
         self.sticky = bool(interface.sticky)
-        self.timeout = interface.timeout
+        self.timeout = _timeout(interface)
+        _check_methods(interface, self.name)
         self._consume: Callable[..., Any] = interface.consume
         self.is_async = inspect.iscoroutinefunction(interface.consume)
         self._two = _takes(interface.consume, self.name, "consume", ("context, package", "package")) != 1
@@ -96,7 +99,7 @@ class Plugin:
 
 def _aliases(interface: Interface) -> tuple[str, ...]:
     given: Any = interface.aliases
-    name = type(interface).__name__
+    name = interface.name or type(interface).__name__
     if isinstance(given, str) or not isinstance(given, Collection):
         raise ExtensionError(
             f"plugin {name}: aliases must be a tuple, list or set of phrases, not {type(given).__name__}"
@@ -106,18 +109,67 @@ def _aliases(interface: Interface) -> tuple[str, ...]:
         if not isinstance(alias, str) or not alias.strip():
             raise ExtensionError(f"plugin {name}: an alias must be a phrase, not {alias!r}")
     # A set has no order: sorted, so that every start compares the same table.
-    return tuple(sorted(given)) if isinstance(given, set | frozenset) else tuple(given)
+    phrases = sorted(given) if isinstance(given, set | frozenset) else given
+    return tuple(dict.fromkeys(_alias(alias, name) for alias in phrases))
+
+
+def _alias(written: str, plugin: str) -> str:
+    """The alias as the table holds it: as it was written, but the special ones and commands in one form."""
+    if normalize(written) in SPECIAL and not written.lstrip().startswith("/"):
+        return normalize(written)
+    command = written.strip()
+    if not command.startswith("/"):
+        return written
+    if command == "/" or len(command.split()) > 1:
+        raise ExtensionError(
+            f'plugin {plugin}: the command {written!r} must be one word like "/start"; what follows it in a message '
+            "is in package.last_message_text"
+        )
+    return command
+
+
+def _timeout(interface: Interface) -> float | None:
+    given: Any = interface.timeout
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not (0 < given < math.inf):
+        name = interface.name or type(interface).__name__
+        raise ExtensionError(f"plugin {name}: timeout must be a number of seconds above 0, or None, not {given!r}")
+    return given
+
+
+def _check_methods(interface: Interface, name: str) -> None:
+    """Refuse methods that would be called and then do nothing."""
+    for what in ("load", "consume", "is_complete", "close"):
+        method = getattr(interface, what)
+        if not callable(method):
+            raise ExtensionError(f"plugin {name}: {what} must be a method, not {type(method).__name__}")
+        if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+            raise ExtensionError(f"plugin {name}: {what} must not yield; answer with package.callback(text)")
+    for what in ("load", "close"):
+        if inspect.iscoroutinefunction(getattr(interface, what)):
+            raise ExtensionError(
+                f"plugin {name}: {what} must be a plain `def`, it is not awaited; "
+                "an `async def consume` can open what it needs when it is first called"
+            )
+    if interface.aliases and getattr(interface.consume, "__func__", None) is Interface.consume:
+        raise ExtensionError(f"plugin {name} has aliases but no consume(self, context, package)")
 
 
 def _takes(method: Callable[..., Any], plugin: str, what: str, forms: tuple[str, ...]) -> int:
-    """How many positional arguments a bound method is to get: 0, 1 or 2."""
+    """How many positional arguments a bound method is to get: 0, 1 or 2.
+
+    As many as it requires; a parameter with a default is the plugin's own, if it requires another.
+    """
     parameters = inspect.signature(method).parameters.values()
     plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    most = 2 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(plain)
+    starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     least = sum(p.default is p.empty for p in plain)
+    most = 2 if starred else least or len(plain)
+    named = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
     wanted = [form.count(",") + 1 if form else 0 for form in forms]
     for count in wanted:
-        if least <= count <= most:
+        if least <= count <= most and not named:
             return count
     written = " or ".join(f"{what}(self{', ' + form if form else ''})" for form in forms)
     raise ExtensionError(f"plugin {plugin}: {what} must be written {written}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from zoozl.chatbot.ports import Receipt
 from zoozl.errors import Overloaded
@@ -13,11 +14,16 @@ from zoozl.errors import Overloaded
 log = logging.getLogger(__name__)
 
 
+MOST_BYTES = 16 << 20
+CLOSE_TIMEOUT = 2.0
+
+
 class _Lane:
-    __slots__ = ("queue", "task")
+    __slots__ = ("bytes", "queue", "task")
 
     def __init__(self) -> None:
         self.queue: deque[Receipt] = deque()
+        self.bytes = 0
         self.task: asyncio.Task[None] | None = None
 
 
@@ -30,6 +36,8 @@ class Lanes:
         self._number = number
         self._lanes: dict[str, _Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.left: set[asyncio.Task[None]] = set()
+        """Tasks that do not end although they were cancelled."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -45,7 +53,7 @@ class Lanes:
         if lane is None:
             if len(self._lanes) >= self._number:
                 raise Overloaded("too many conversations are busy, try again later")
-        elif len(lane.queue) >= self._depth:
+        elif len(lane.queue) >= self._depth or lane.bytes > MOST_BYTES:
             raise Overloaded("too many messages are waiting for an answer, try again later")
 
     def submit(self, receipt: Receipt) -> None:
@@ -54,24 +62,41 @@ class Lanes:
         if lane is None:
             lane = self._lanes[receipt.lane] = _Lane()
             lane.queue.append(receipt)
+            lane.bytes = receipt.event.message.size
             self._idle.clear()
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
             lane.task = self._loop.create_task(self._run(receipt.lane, lane))
         else:
             lane.queue.append(receipt)
+            lane.bytes += receipt.event.message.size
 
-    async def _run(self, key: str, lane: _Lane) -> None:
+    def go_on_without(self, key: str, first: Coroutine[Any, Any, None]) -> None:
+        """Leave the task of a lane to itself: another one does `first` and goes on with the queue."""
+        lane = self._lanes[key]
+        assert self._loop is not None
+        assert lane.task is not None
+        self.left.add(lane.task)
+        lane.task.add_done_callback(self.left.discard)
+        lane.task = self._loop.create_task(self._run(key, lane, first))
+
+    async def _run(self, key: str, lane: _Lane, first: Coroutine[Any, Any, None] | None = None) -> None:
+        me: asyncio.Task[None] | None = None
         try:
+            if first is not None:
+                await _guarded(key, first)
+            me = lane.task
             while lane.queue:
-                try:
-                    await self._work(lane.queue.popleft())
-                except Exception:  # whatever happens to one event, the lane goes on
-                    log.exception("an event of lane %s failed", key)
+                receipt = lane.queue.popleft()
+                lane.bytes -= receipt.event.message.size
+                await _guarded(key, self._work(receipt))
+                if lane.task is not me:
+                    return  # another task has the lane now
         finally:
-            del self._lanes[key]
-            if not self._lanes:
-                self._idle.set()
+            if me is None or lane.task is me:
+                del self._lanes[key]
+                if not self._lanes:
+                    self._idle.set()
 
     async def join(self) -> None:
         """Wait until no lane has anything to do."""
@@ -79,8 +104,16 @@ class Lanes:
 
     async def close(self) -> None:
         """Cut what is running; events that have not ended stay in the inbox."""
-        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        tasks = {lane.task for lane in self._lanes.values() if lane.task is not None} | self.left
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            _, rest = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
+            self.left |= rest
+
+
+async def _guarded(key: str, work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:  # whatever happens to one event, the lane goes on
+        log.exception("an event of lane %s failed", key)

@@ -40,7 +40,7 @@ class Message:
     `from_bot` tells the bot's answers from the talker's words in a history.
     """
 
-    __slots__ = ("_sent", "author", "from_bot", "id", "parts")
+    __slots__ = ("_sent", "author", "from_bot", "id", "parts", "row")
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class Message:
         self._sent = time() if sent is None else sent
         self.id = id
         self.from_bot = from_bot
+        self.row = 0
+        """Where a store keeps it; 0 before."""
 
     @property
     def sent(self) -> datetime:
@@ -72,6 +74,11 @@ class Message:
         """The same in seconds since the epoch."""
         sent = self._sent
         return sent.timestamp() if isinstance(sent, datetime) else sent
+
+    @property
+    def size(self) -> int:
+        """Characters of its texts and bytes of its files, for keeping memory within bounds."""
+        return sum(len(part.text) + len(part.binary) for part in self.parts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):

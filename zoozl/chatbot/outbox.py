@@ -11,13 +11,15 @@ from collections.abc import Sequence
 
 from zoozl.chatbot.message import Address, Message, scope_key
 from zoozl.chatbot.ports import Done, Reply, Sender, Store
-from zoozl.errors import DeliveryError, StoreError, Undeliverable
+from zoozl.errors import Away, DeliveryError, StoreError, Undeliverable
 
 log = logging.getLogger(__name__)
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 MOST_ATTEMPTS = 20
+CLOSE_TIMEOUT = 2.0
+MOST_UNCONFIRMED = 1_000
 
 
 class Outbox:
@@ -32,6 +34,7 @@ class Outbox:
         self.author = author
         self.senders: dict[str, Sender] = {}
         self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
+        self._unconfirmed: dict[str, deque[Reply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -75,19 +78,55 @@ class Outbox:
         if queue is not None:
             queue.extend((reply, durable) for reply in replies)
             return
-        if durable is not None and not await self._wait(durable):
-            return
-        queue = self._queues[lane] = deque((reply, None) for reply in replies)
+        # Before anything is awaited: what is told to this lane meanwhile goes behind.
+        queue = self._queues[lane] = deque((reply, durable) for reply in replies)
+        await self._first_tries(lane, queue)
+
+    async def _first_tries(self, lane: str, queue: deque[tuple[Reply, Done]]) -> None:
         try:
             while queue:
                 if not await self._try(*queue[0]):
                     break
                 queue.popleft()
+        except Away:
+            # They are recorded; `resume` reads them again.
+            queue.clear()
         finally:
             if queue:
                 self._in_background(lane)
             else:
                 del self._queues[lane]
+
+    async def resume(self, lane: str, last: int) -> None:
+        """Send what waited for a talker who has come back and has everything up to the reply with the id `last`."""
+        while lane in self._queues:  # noqa: ASYNC110 - rare and short; an event would be made for every message
+            # Somebody is at the last connection still; it ends with an error, or with the reply delivered.
+            await asyncio.sleep(0.01)
+        queue: deque[tuple[Reply, Done]] = deque()
+        self._queues[lane] = queue
+        self._unconfirmed.pop(lane, None)
+        try:
+            waiting = await self._store.undelivered(lane)
+        except BaseException:
+            del self._queues[lane]
+            raise
+        read = {reply.id for reply in waiting}
+        for reply in waiting:
+            if reply.id <= last:
+                self._store.delivered(reply)
+        behind = [item for item in queue if item[0].id not in read]
+        queue.clear()
+        queue.extend((reply, None) for reply in waiting if reply.id > last)
+        queue.extend(behind)
+        await self._first_tries(lane, queue)
+
+    def confirm(self, lane: str, last: int) -> None:
+        """Every reply of the lane up to the id `last` has arrived."""
+        waiting = self._unconfirmed.get(lane)
+        while waiting and waiting[0].id <= last:
+            self._store.delivered(waiting.popleft())
+        if not waiting:
+            self._unconfirmed.pop(lane, None)
 
     def _in_background(self, lane: str) -> None:
         task = asyncio.create_task(self._drain(lane))
@@ -103,6 +142,8 @@ class Outbox:
                     durable = None
                     await asyncio.sleep(self._delay(reply))
                 queue.popleft()
+        except Away:
+            pass  # they are recorded; `resume` reads them again
         finally:
             del self._queues[lane]
 
@@ -132,7 +173,9 @@ class Outbox:
         try:
             if sender is None:
                 raise Undeliverable(f"no channel {reply.address.channel!r} is on")
-            await sender.send(reply.address, reply.message, reply.key)
+            arrived = await sender.send(reply.address, reply.message, reply.key)
+        except Away:
+            raise
         except Undeliverable as exc:
             self._bury(reply, str(exc))
             return True
@@ -141,7 +184,14 @@ class Outbox:
         except Exception as exc:  # a channel's bug must not stop the lane's other replies for ever
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
             return self._failed(reply, exc)
-        self._store.delivered(reply)
+        if arrived is False:
+            waiting = self._unconfirmed.setdefault(reply.lane, deque())
+            waiting.append(reply)
+            if len(waiting) > MOST_UNCONFIRMED:
+                # Of a client that reads and never acknowledges; it gets them again when it resumes.
+                waiting.popleft()
+        else:
+            self._store.delivered(reply)
         return True
 
     def _failed(self, reply: Reply, exc: Exception) -> bool:
@@ -166,4 +216,5 @@ class Outbox:
         """Stop trying; what is not delivered stays recorded."""
         for task in set(self._tasks):
             task.cancel()
-        await self.join()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=CLOSE_TIMEOUT)

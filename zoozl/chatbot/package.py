@@ -22,13 +22,17 @@ class Package:
         *,
         address: Address | None = None,
         message: Message | None = None,
+        matched: bool = False,
     ) -> None:
         self.conversation = conversation
         self.callback = callback
         self.address = address if address is not None else Address("", talker=conversation.talker)
         """Where this message came from; keep it to `context.tell(address, ...)` something later."""
         self._message = message if message is not None else _latest(conversation)
+        self.matched = matched
+        """Whether the message called for this plugin; False if it only falls back to it."""
         self.finished = False
+        self._seen: list[tuple[Message, MessagePart, bool]] = []
 
     @property
     def talker(self) -> str:
@@ -53,8 +57,18 @@ class Package:
         if msg_count < 1:
             return []
         said = [m for m in self.conversation.messages if not m.from_bot]
-        files = [part for message in said[-msg_count:] for part in message.files]
-        return [part for part in files if consumed is None or part.consumed == consumed]
+        files = [(message, part) for message in said[-msg_count:] for part in message.files]
+        self._seen += [(message, part, part.consumed) for message, part in files]
+        return [part for _, part in files if consumed is None or part.consumed == consumed]
+
+    def marked(self) -> list[Message]:
+        """Messages with files whose `consumed` mark was changed through this package."""
+        return [message for message, part, before in self._seen if part.consumed != before]
+
+    def unmark(self) -> None:
+        """Set these marks back to what they were."""
+        for _, part, before in reversed(self._seen):
+            part.consumed = before
 
     def finish(self) -> None:
         """End the subject with this turn: the next message is routed afresh and `data` is emptied."""

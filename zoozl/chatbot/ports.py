@@ -36,8 +36,8 @@ class Receipt:
     """Not on disk yet."""
     waiting: Future[None] | None = None
     """Who waits for that; made by `acknowledged`."""
-    refused: Callable[[StoreError], None] | None = None
-    """Told if the event could not be accepted after all, for channels that do not wait."""
+    settled: Callable[[StoreError | None], None] | None = None
+    """Told when it is on disk, or that it never will be; for channels that do not wait."""
     attempts: int = 0
     """Starts of its turn that a crash cut short."""
     replied: int = 0
@@ -71,8 +71,8 @@ class Receipt:
         self.error = error
         if self.waiting is not None and not self.waiting.done():
             self.waiting.set_result(None)
-        if error is not None and self.refused is not None:
-            self.refused(error)
+        if self.settled is not None:
+            self.settled(error)
 
 
 @dataclass(slots=True, frozen=True)
@@ -106,7 +106,7 @@ class Reply:
     @property
     def key(self) -> str:
         """Idempotency key for the channel."""
-        return f"{self.seq}.{self.n}"
+        return str(self.id)
 
 
 @dataclass(slots=True)
@@ -119,6 +119,8 @@ class Outcome:
     messages: list[Message]
     replies: list[Reply]
     """Those not recorded yet."""
+    marked: list[Message] = field(default_factory=list)
+    """Earlier messages whose files a plugin marked as consumed."""
 
 
 class Inbox(Protocol):
@@ -222,8 +224,10 @@ class Embedder(Protocol):
 class Sender(Protocol):
     """The outgoing side of a channel."""
 
-    async def send(self, address: Address, message: Message, key: str) -> None:
-        """Deliver within a minute, or raise DeliveryError (with the platform's `retry_after`) or Undeliverable.
+    async def send(self, address: Address, message: Message, key: str) -> bool | None:
+        """Deliver within a minute; False means that `Chatbot.confirm` will tell when it has arrived.
+
+        Raises DeliveryError (with the platform's `retry_after`), Away or Undeliverable.
 
         `key` is the reply's idempotency key: the same again means the same reply again.
         """

@@ -14,6 +14,7 @@ from zoozl.chatbot.embedding import LONGEST_CACHED, Embedding
 from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.interface import CANCEL, GREET, HELP, Plugin
 from zoozl.chatbot.lru import LRU
+from zoozl.chatbot.once import Once
 from zoozl.chatbot.scorer import BestMatch, Scorer
 from zoozl.errors import ConfigError, EmbeddingError
 
@@ -83,7 +84,7 @@ class Router:
         self._exact = {normalize(alias): alias for alias in self._aliases}
         self._literal_cancels = self._aliases_of_the_cancel_plugin()
         self._by_meaning = CancelByMeaning(embedding)
-        self._scorer: Scorer | None = None
+        self._scorer: Once[Scorer] = Once(self._make_scorer)
         self._decided: LRU[Route] = LRU(4096)
 
     def _find_fallback(self, name: str) -> Route:
@@ -107,15 +108,13 @@ class Router:
 
     async def warm_up(self) -> None:
         """Compute what the first message would otherwise wait for. Raises EmbeddingError."""
-        await self._ready()
+        await self._scorer.get()
         await self._by_meaning.warm_up()
 
-    async def _ready(self) -> Scorer:
-        if self._scorer is None:
-            vectors = await self._embedding.vectors(self._aliases)
-            owners = [self._plugins.all.index(self._plugins.table[alias]) for alias in self._aliases]
-            self._scorer = self._scorer_class(owners, vectors, self._threshold)
-        return self._scorer
+    async def _make_scorer(self) -> Scorer:
+        vectors = await self._embedding.vectors(self._aliases)
+        owners = [self._plugins.all.index(self._plugins.table[alias]) for alias in self._aliases]
+        return self._scorer_class(owners, vectors, self._threshold)
 
     def greeting(self) -> Route:
         """Who greets."""
@@ -177,7 +176,7 @@ class Router:
             return self._fallback
         else:
             try:
-                scorer = await self._ready()
+                scorer = await self._scorer.get()
                 match = scorer.best(await self._embedding.vector(text))
             except EmbeddingError as exc:
                 log.error("no routing by meaning: %s", exc)

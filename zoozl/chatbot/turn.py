@@ -36,8 +36,12 @@ NOTHING_TO_CANCEL = "There is nothing to cancel."
 CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
 
 MOST_REPLIES = 1_000
+
+ROUTING, RUNNING, ENDING = range(3)
 MOMENT = 0.2
 TICK = 0.05
+# A plugin that was cancelled has so long to end; then the lane goes on without it.
+GRACE = 1.0
 
 
 class Ending(StrEnum):
@@ -88,10 +92,10 @@ class Watch:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for turn in list(self._turns):
-            if now >= turn.deadline:
-                turn.end(Ending.TIMEOUT)
-            elif not turn.talking and now >= turn.started + MOMENT:
-                turn.flush()
+            try:
+                turn.look(now)
+            except Exception:  # one turn's trouble must not stop the clock of the others
+                log.exception("turn %d cannot be looked at", turn.receipt.seq)
         self._timer = loop.call_later(TICK, self._tick) if self._turns else None
 
 
@@ -125,6 +129,12 @@ class Services:
     observers: list[Callable[[Report], None]]
     # Kept, because asking for the running loop is a system call (getpid) before Python 3.12.
     loop: asyncio.AbstractEventLoop
+    go_on_without: Callable[[Turn], None]
+    """Give the turn's lane to somebody else: its plugin does not end."""
+
+
+class Abandoned(BaseException):
+    """The plugin came back after its lane had gone on without it; nothing of this turn may happen any more."""
 
 
 class Turn:
@@ -136,14 +146,20 @@ class Turn:
         "_greeted",
         "_known",
         "_loop",
+        "_marked",
         "_recorded",
         "_said",
         "_services",
+        "_stage",
         "_state",
         "_subject",
         "_task",
         "_voice",
+        "_waits",
+        "abandoned",
+        "cancelled",
         "deadline",
+        "ended_at",
         "ended_by",
         "messages",
         "receipt",
@@ -166,8 +182,15 @@ class Turn:
         self.talking = False
         """Said things go out while it runs: it has taken longer than a moment."""
         self.ended_by: Ending | None = None
+        self.ended_at = 0.0
+        self.abandoned = False
+        self.cancelled = False
+        """Cancelled before its plugin was found: it will not run."""
+        self._waits = False
+        self._stage = ROUTING
         self._voice: Voice | None = None
         self._said: list[Message] = []
+        self._marked: list[Message] = []
         self._early: list[tuple[list[Reply], list[Message], asyncio.Future[None]]] = []
         # A re-run turn says its first replies again; those were recorded before the crash.
         self._recorded = receipt.replied
@@ -216,6 +239,9 @@ class Turn:
 
     async def _give(self, route: Route, plugin: Plugin, message: Message | None) -> None:
         """Run one plugin and move the floor."""
+        if self.cancelled:
+            self._report(route, Ending.CANCELLED)
+            return
         event = self.receipt.event
         holds = bool(self._subject) and plugin.context.plugins.table.get(self._subject) is plugin
         before = self._data if holds else "{}"
@@ -228,7 +254,9 @@ class Turn:
             json.loads(before) if before != "{}" else {},
         )
         voice = Voice(self)
-        package = Package(conversation, voice.say, address=event.address, message=message)
+        package = Package(
+            conversation, voice.say, address=event.address, message=message, matched=route.rule is not Rule.FALLBACK
+        )
         ending, complete = await self._consume(plugin, package, voice)
         if route.rule in CANCELS:
             self._release()
@@ -246,6 +274,10 @@ class Turn:
                 elif holds or not self._subject:
                     # Else a command was answered aside: the subject that is going on stays as it is.
                     self._release()
+        if ending is Ending.DONE:
+            self._marked += package.marked()
+        else:
+            package.unmark()
         if ending in EXCUSES:
             self._append(EXCUSES[ending])
         self._report(route, ending)
@@ -253,9 +285,10 @@ class Turn:
     async def _consume(self, plugin: Plugin, package: Package, voice: Voice) -> tuple[Ending, bool]:
         """Run `consume` (and ask `is_complete`) within the limits; how it ended, and whether it is complete."""
         services = self._services
-        if plugin.timeout is not None:
-            self.deadline = self._loop.time() + plugin.timeout
+        limit = services.timeout if plugin.timeout is None else plugin.timeout
+        self.deadline = self._loop.time() + limit
         self._voice = voice
+        self._stage = RUNNING
         services.watch.add(self)
         ending, complete = Ending.DONE, True
         try:
@@ -264,22 +297,29 @@ class Turn:
                 if plugin.decides:
                     complete = await _maybe(plugin.is_complete(package))
             else:
-                result, complete = await services.workers.run(plugin.name, lambda: _in_thread(plugin, package))
-                await _maybe(result)
-                complete = await _maybe(complete)
+                complete = await self._consume_in_thread(plugin, package, limit)
         except asyncio.CancelledError:
             if self.ended_by is None:
-                raise  # the server is stopping; the event stays in the inbox
+                if self._task is None or self._task.cancelling():
+                    raise  # the server is stopping; the event stays in the inbox
+                ending = Ending.FAILED
+                log.exception("plugin %s failed: it awaited something that was cancelled", plugin.name)
         except Busy:
             ending = Ending.BUSY
             log.error("plugin %s has too many threads that do not come back", plugin.name)
-        except Exception:  # the edge: a plugin's fault ends its turn and nothing else
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the edge: a plugin's fault, sys.exit() included, ends its turn and nothing else
             ending = Ending.FAILED
             log.exception("plugin %s failed", plugin.name)
         finally:
             voice.open = False
             self._voice = None
+            self._stage = ROUTING
             services.watch.discard(self)
+        if self.abandoned:
+            log.warning("plugin %s came back at last; its turn was over long ago", plugin.name)
+            raise Abandoned
         if self.ended_by is not None:
             ending, complete = self.ended_by, False
             self.ended_by = None
@@ -288,12 +328,57 @@ class Turn:
             log.warning("plugin %s was stopped: %s", plugin.name, ending)
         return ending, bool(complete)
 
-    def end(self, how: Ending) -> None:
-        """Stop the plugin that is running: an async one is cancelled, a thread is left to itself."""
-        if self._voice is not None and self.ended_by is None and self._task is not None:
-            self._voice.open = False
-            self.ended_by = how
-            self._task.cancel()
+    async def _consume_in_thread(self, plugin: Plugin, package: Package, limit: float) -> Any:
+        """Run a `def`; its time begins when it gets a thread, and it may wait for one as long as a turn may take."""
+        self.deadline = self._loop.time() + self._services.timeout
+        self._waits = True
+
+        def started() -> None:
+            self.deadline = self._loop.time() + limit
+            self._waits = False
+
+        result, complete = await self._services.workers.run(plugin.name, lambda: _in_thread(plugin, package), started)
+        if inspect.isawaitable(result):
+            await result
+            complete = plugin.is_complete(package) if plugin.decides else True
+        return await _maybe(complete)
+
+    def look(self, now: float) -> None:
+        """Called now and then while a plugin runs."""
+        if self.ended_by is not None:
+            if now >= self.ended_at + GRACE and not self.abandoned:
+                self.abandoned = True
+                self._services.watch.discard(self)
+                self._services.go_on_without(self)
+        elif now >= self.deadline:
+            self.end(Ending.BUSY if self._waits else Ending.TIMEOUT)
+        elif not self.talking and now >= self.started + MOMENT:
+            self.flush()
+
+    def end(self, how: Ending) -> bool:
+        """Stop the plugin that is running, or about to; False if there is nothing to stop any more.
+
+        An async one is cancelled, a thread is left to itself.
+        """
+        if self._stage == ENDING or self.ended_by is not None:
+            return False
+        if self._voice is None or self._task is None:
+            self.cancelled = True
+            return True
+        self._voice.open = False
+        self.ended_by, self.ended_at = how, self._loop.time()
+        self._task.cancel()
+        return True
+
+    async def finish_abandoned(self) -> None:
+        """End the turn in the place of the task that does not: what was said stays, the state is as before."""
+        ending = self.ended_by or Ending.TIMEOUT
+        log.error("turn %d does not end although it was cancelled; its lane goes on without it", self.receipt.seq)
+        if ending in EXCUSES:
+            self._append(EXCUSES[ending])
+        old = self._state
+        self._subject, self._data, self._greeted = old.subject, old.data, True
+        await self._commit()
 
     def say(self, message: str | Message) -> None:
         """Take an answer of the plugin that is running; from the loop or from a thread."""
@@ -308,10 +393,13 @@ class Turn:
 
     def flush(self) -> None:
         """Record and send what was said so far, before the turn has ended."""
+        if self._stage == ENDING:
+            return  # the commit has it
         self.talking = True
         replies, said = self._unrecorded()
         if replies:
             done = self._services.store.record(replies, said)
+            self._recorded += len(replies)
             if done is not None:
                 self._early.append((replies, said, done))
             self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
@@ -319,7 +407,6 @@ class Turn:
     def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
         """Replies that were not recorded yet, and the lines that they add to the history."""
         first, said = self._recorded, self._said[self._recorded :]
-        self._recorded += len(said)
         receipt = self.receipt
         event = receipt.event
         number = self._services.store.next_number
@@ -330,10 +417,11 @@ class Turn:
         # The talker's own line comes before the first answer, once.
         if event.kind != "connect" and not receipt.archived:
             receipt.archived = True
-            return replies, [event.message, *said]
+            said = [event.message, *said]
         return replies, said
 
     async def _commit(self) -> None:
+        self._stage = ENDING
         replies, lines = self._unrecorded()
         for early, said, done in reversed(self._early):
             try:
@@ -344,7 +432,7 @@ class Turn:
         old, state = self._state, None
         if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
-        kept = await commit(self._services.store, Outcome(self.receipt, state, lines, replies))
+        kept = await commit(self._services.store, Outcome(self.receipt, state, lines, replies, self._marked))
         if kept and replies:
             await self._services.outbox.deliver(self.receipt.lane, replies, None)
 
@@ -399,6 +487,8 @@ def _keeps_floor(route: Route, plugin: Plugin, package: Package, complete: bool,
 
 def _in_thread(plugin: Plugin, package: Package) -> tuple[Any, Any]:
     result = plugin.consume(package)
+    if inspect.isawaitable(result):
+        return result, True
     return result, plugin.is_complete(package) if plugin.decides else True
 
 

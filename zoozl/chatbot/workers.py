@@ -19,11 +19,14 @@ QUEUED, RUNNING, FINISHED, DETACHED = range(4)
 
 
 class _Job:
-    __slots__ = ("call", "context", "done", "error", "owner", "result", "stage")
+    __slots__ = ("call", "context", "done", "error", "owner", "result", "stage", "started")
 
-    def __init__(self, owner: _Owner, call: Callable[[], Any], done: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, owner: _Owner, call: Callable[[], Any], started: Callable[[], None], done: asyncio.Future[Any]
+    ) -> None:
         self.owner = owner
         self.call = call
+        self.started = started
         self.done = done
         self.context = contextvars.copy_context()
         self.stage = QUEUED
@@ -63,8 +66,8 @@ class Workers:
         self._pending = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, name: str, call: Callable[[], Any]) -> Any:
-        """What `call()` returns or raises, run in a thread of the owner `name`.
+    async def run(self, name: str, call: Callable[[], Any], started: Callable[[], None] = lambda: None) -> Any:
+        """What `call()` returns or raises, run in a thread of the owner `name`; `started()` is called before, there.
 
         Raises Busy; waits while the owner's share is taken.
         """
@@ -75,7 +78,7 @@ class Workers:
             owner = self._owners[name] = _Owner()
         if owner.stuck >= self.share:
             raise Busy
-        job = _Job(owner, call, self._loop.create_future())
+        job = _Job(owner, call, started, self._loop.create_future())
         with self._lock:
             if owner.running < self.share:
                 self._begin(job)
@@ -96,8 +99,14 @@ class Workers:
         job.owner.running += 1
         self._pending += 1
         self._jobs.put(job)
-        if self._idle < self._pending and self._threads < self.size:
+        self._spawn()
+
+    def _spawn(self) -> None:
+        """As many threads as there are jobs for, within the limit. The lock is held."""
+        while self._idle < self._pending and self._threads < self.size:
             self._threads += 1
+            # Counted as idle from now on, or the next job would start another one for the same.
+            self._idle += 1
             threading.Thread(target=self._work, name="zoozl-plugin", daemon=True).start()
 
     def _detach(self, job: _Job) -> None:
@@ -109,6 +118,7 @@ class Workers:
                 job.owner.running -= 1
                 if (following := self._next(job.owner)) is not None:
                     self._begin(following)
+                self._spawn()
             job.stage = DETACHED
 
     def _next(self, owner: _Owner) -> _Job | None:
@@ -121,8 +131,6 @@ class Workers:
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             job = self._jobs.get()
             with self._lock:
                 self._idle -= 1
@@ -138,10 +146,12 @@ class Workers:
                 with self._lock:
                     job.owner.running -= 1
                     following = self._next(job.owner)
-                    if following is not None and self._pending:
-                        self._begin(following)
-                        following = None
-                    elif following is not None:
+                    if following is None or self._pending:
+                        self._idle += 1
+                        if following is not None:
+                            self._begin(following)
+                            following = None
+                    else:
                         following.owner.running += 1
                 job = following
 
@@ -151,6 +161,7 @@ class Workers:
             if job.stage == DETACHED:
                 return True
             job.stage = RUNNING
+        job.started()
         try:
             job.result = job.context.run(job.call)
         except BaseException as exc:  # handed to the turn, which is the edge

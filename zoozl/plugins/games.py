@@ -14,10 +14,11 @@ def count(secret: str, guess: str) -> tuple[int, int]:
 
 
 class BullsAndCows(Interface):
-    """A game that lasts many messages: it keeps the floor because it keeps the number in `data`."""
+    """A game that lasts many messages; what it thinks of is in `data`."""
 
     name = "games"
     description = "a number guessing game"
+    sticky = True  # a guess that is none must not end the game
     aliases = ("play bulls and cows", "play a game", "play games", "let's play something", "/play")
 
     async def consume(self, package: Package) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State
 
-WINDOW = 50
+WINDOW = 20
+LARGE = 2_000
 
 
 class Store:
@@ -21,13 +22,19 @@ class Store:
         conversations: int = 10_000,
         messages: int = WINDOW,
         keys: int = 100_000,
-        file_bytes: int = 128 << 20,
+        large_bytes: int = 64 << 20,
     ) -> None:
-        """At most so many conversations, messages in each, remembered event keys, and bytes of files in all."""
+        """At most so many conversations, messages in each, remembered event keys.
+
+        `large_bytes` bounds what long messages and files take together; short ones are bounded by their number.
+        """
         self._most_conversations = conversations
         self._most_messages = messages
         self._most_keys = keys
-        self._most_file_bytes = file_bytes
+        self._most_large_bytes = large_bytes
+        self._large_bytes = 0
+        # What each conversation ever got of them: not reduced as they leave its window, only as it is forgotten.
+        self._large: dict[str, int] = {}
         self._seq = itertools.count(1)
         self._states: OrderedDict[str, State] = OrderedDict()
         self._messages: dict[str, deque[Message]] = {}
@@ -67,21 +74,18 @@ class Store:
         kept.extend(messages)
         if len(self._states) > self._most_conversations:
             self._forget_oldest()
-        if any(len(message.parts) > 1 or message.files for message in messages):
-            self._bound_files()
+        size = sum(message.size for message in messages)
+        if size > LARGE:
+            self._large[lane] = self._large.get(lane, 0) + size
+            self._large_bytes += size
+            while self._large_bytes > self._most_large_bytes and len(self._states) > 1:
+                self._forget_oldest()
 
-    def _bound_files(self) -> None:
-        # Counted anew each time: files are rare, and a running total would be kept for every message.
-        sizes = {lane: sum(map(_size, messages)) for lane, messages in self._messages.items()}
-        total = sum(sizes.values())
-        while total > self._most_file_bytes and len(self._states) > 1:
-            total -= sizes.get(self._forget_oldest(), 0)
-
-    def _forget_oldest(self) -> str:
+    def _forget_oldest(self) -> None:
         lane, _ = self._states.popitem(last=False)
         self._messages.pop(lane, None)
         self._outbox.pop(lane, None)
-        return lane
+        self._large_bytes -= self._large.pop(lane, 0)
 
     async def unfinished(self) -> list[Receipt]:
         """See Inbox: nothing outlives the process."""
@@ -92,6 +96,7 @@ class Store:
 
     async def bury(self, receipt: Receipt, error: str, replies: Sequence[Reply]) -> None:
         """See Inbox."""
+        self._send(replies)
 
     def next_number(self) -> int:
         """See OutboxStore."""
@@ -151,8 +156,3 @@ class Store:
 
     async def close(self) -> None:
         """See Store."""
-
-
-def _size(message: Message) -> int:
-    """Bytes of the files of a message."""
-    return sum(len(part.binary) for part in message.parts)

@@ -1,4 +1,6 @@
-// The chat page: one websocket, one JSON object per frame; comes back by itself when the connection is gone.
+// The chat page: one websocket, one JSON object per frame. It says hello, so that nothing is lost or doubled when
+// the connection goes away: its messages have ids and are sent again until they are acknowledged, and it
+// acknowledges replies by their seq.
 "use strict";
 
 const log = document.getElementById("log");
@@ -8,11 +10,34 @@ const text = document.getElementById("text");
 
 const FIRST_DELAY = 500; // ms before the first try to come back; doubled up to LONGEST_DELAY
 const LONGEST_DELAY = 15000;
+const KEY = `zoozl ${location.pathname}`; // what a reload of this tab goes on with
 
 let socket = null;
 let delay = FIRST_DELAY;
+let welcomed = false;
 let everOpen = false;
-const unsent = []; // [text, list item]: written while there was no connection
+const items = new Map(); // id of a message that is not acknowledged -> its list item
+const saved = load();
+
+function load() {
+  try {
+    return { resume: null, last: 0, unsent: [], ...JSON.parse(sessionStorage.getItem(KEY) || "{}") };
+  } catch {
+    return { resume: null, last: 0, unsent: [] };
+  }
+}
+
+function save() {
+  try {
+    sessionStorage.setItem(KEY, JSON.stringify(saved));
+  } catch {
+    // No storage in this browser: a reload begins anew.
+  }
+}
+
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("-");
+}
 
 function show(kind, words, author) {
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
@@ -30,30 +55,60 @@ function say(words, gone) {
   state.classList.toggle("gone", Boolean(gone));
 }
 
+function send(packet) {
+  if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(packet));
+}
+
+function acknowledged(id) {
+  saved.unsent = saved.unsent.filter((message) => message.id !== id);
+  items.get(id)?.classList.remove("waiting");
+  items.delete(id);
+}
+
+function receive(packet) {
+  if (packet.welcome) {
+    welcomed = true;
+    saved.resume = packet.welcome.resume;
+    for (const message of saved.unsent) send(message);
+    if (everOpen) show("note", "Connected again.");
+    everOpen = true;
+    delay = FIRST_DELAY;
+    say("Connected");
+  } else if (packet.ack !== undefined) {
+    acknowledged(packet.ack);
+  } else if (packet.error !== undefined) {
+    show("note error", packet.error);
+    // Refused, not lost on the way: sending it again by itself would only be refused again.
+    if (packet.id) acknowledged(packet.id);
+  } else if (packet.text !== undefined) {
+    if (packet.seq > saved.last) {
+      saved.last = packet.seq;
+      const names = (packet.files || []).map((file) => `[${file.filename || file.media_type}]`);
+      show("bot", [packet.text, ...names].filter(Boolean).join("\n"), packet.author);
+    }
+    send({ ack: packet.seq });
+  }
+  save();
+}
+
 function connect() {
   const url = new URL(location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
   socket = new WebSocket(url);
   socket.onopen = () => {
-    if (everOpen) show("note", "Connected again.");
-    everOpen = true;
-    delay = FIRST_DELAY;
-    say("Connected");
-    for (const [words, item] of unsent.splice(0)) {
-      socket.send(JSON.stringify({ text: words }));
-      item.classList.remove("waiting");
-    }
+    welcomed = false;
+    send({ hello: { resume: saved.resume, last: saved.last } });
   };
-  socket.onmessage = (event) => {
-    const packet = JSON.parse(event.data);
-    if (packet.error !== undefined) show("note error", packet.error);
-    else if (packet.text !== undefined) show("bot", packet.text, packet.author);
-  };
-  socket.onclose = () => {
+  socket.onmessage = (event) => receive(JSON.parse(event.data));
+  socket.onclose = (event) => {
     socket = null;
-    const seconds = Math.ceil(delay / 1000);
-    say(`No connection. Trying again in ${seconds} s…`, true);
+    welcomed = false;
+    if (event.code === 4001) {
+      say("This conversation goes on in another tab.", true);
+      return;
+    }
+    say(`No connection. Trying again in ${Math.ceil(delay / 1000)} s…`, true);
     // Spread out, so that not all pages come back to a restarted server at once.
     setTimeout(connect, delay * (0.75 + Math.random() / 2));
     delay = Math.min(delay * 2, LONGEST_DELAY);
@@ -66,12 +121,11 @@ form.addEventListener("submit", (event) => {
   if (!words) return;
   text.value = "";
   text.style.height = "";
-  if (socket && socket.readyState === WebSocket.OPEN) {
-    socket.send(JSON.stringify({ text: words }));
-    show("mine", words);
-  } else {
-    unsent.push([words, show("mine waiting", words)]);
-  }
+  const message = { text: words, id: newId() };
+  items.set(message.id, show("mine waiting", words));
+  saved.unsent.push(message);
+  save();
+  if (welcomed) send(message);
   text.focus();
 });
 
@@ -87,4 +141,5 @@ text.addEventListener("input", () => {
   text.style.height = `${text.scrollHeight + 2}px`;
 });
 
+for (const message of saved.unsent) items.set(message.id, show("mine waiting", message.text));
 connect();

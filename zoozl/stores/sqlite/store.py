@@ -37,7 +37,7 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
-        self._loading: dict[str, tuple[int, list[Message]]] = {}
+        self._loading: dict[str, list[tuple[int, list[Message]]]] = {}
         self._order = 0
         self._closed = False
 
@@ -91,11 +91,10 @@ class Store:
 
     def saved(self, order: int, lane: str, state: State | None, messages: Sequence[Message]) -> None:
         """Something is on disk: what is kept at hand follows, unless it was read later than that."""
-        if lane in self._loading:
-            since, missed = self._loading[lane]
+        for since, missed in self._loading.get(lane, ()):
             if order > since:
                 missed.extend(messages)
-        elif (kept := self._kept.get(lane)) is not None and order > kept.order:
+        if (kept := self._kept.get(lane)) is not None and order > kept.order:
             if state is not None:
                 kept.state, kept.at = state, time.time()
             self._remember(kept, messages)
@@ -177,14 +176,21 @@ class Store:
 
     async def _load(self, lane: str) -> _Kept:
         self._order += 1
+        order = self._order
         missed: list[Message] = []
-        self._loading[lane] = self._order, missed
+        loading = self._loading.setdefault(lane, [])
+        loading.append((order, missed))
         read = Read(lambda db: _read_conversation(db, lane), self._loop.create_future())
         try:
             self._writer.submit(read)
             state, at, messages = await read.result
         finally:
-            order, _ = self._loading.pop(lane)
+            loading.remove((order, missed))
+            if not loading:
+                del self._loading[lane]
+        if lane in self._kept:
+            # Somebody else has read it meanwhile.
+            return self._kept[lane]
         kept = self._kept[lane] = _Kept(order, state, at)
         self._remember(kept, [*messages, *missed])
         while len(self._kept) > KEPT or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
@@ -239,6 +245,18 @@ class Store:
         self._kept.clear()
         self._kept_bytes = 0
 
+    def forget_lanes(self, lanes: Sequence[str]) -> None:
+        """The same for some of them."""
+        for lane in lanes:
+            if (kept := self._kept.pop(lane, None)) is not None:
+                self._kept_bytes -= sum(map(_size, kept.messages))
+
+    async def apart(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What `function(connection)` returns, run by the writer outside of a transaction. Raises StoreError."""
+        read: Apart[T] = Apart(function, self._loop.create_future(), durable=True)
+        self._writer.apart(read)
+        return await read.result
+
     async def close(self) -> None:
         """See Store."""
         if not self._closed:
@@ -268,28 +286,36 @@ def _read_conversation(db: sqlite3.Connection, lane: str) -> tuple[State | None,
         "SELECT uuid, talker, subject, greeted, data, at FROM conversation WHERE lane = ?", (lane,)
     ).fetchone()
     rows = db.execute(
-        "SELECT from_bot, author, at, platform_id, text, parts FROM message WHERE lane = ? ORDER BY id DESC LIMIT ?",
+        "SELECT id, from_bot, author, at, platform_id, text, parts FROM message WHERE lane = ? ORDER BY id DESC LIMIT ?",
         (lane, WINDOW),
     ).fetchall()
-    messages = [
-        Message(codec.load_parts(parts) if parts else text, author, at, platform_id, bool(from_bot))
-        for from_bot, author, at, platform_id, text, parts in reversed(rows)
-    ]
+    messages = []
+    for number, from_bot, author, sent, platform_id, text, parts in reversed(rows):
+        message = Message(codec.load_parts(parts) if parts else text, author, sent, platform_id, bool(from_bot))
+        message.row = number
+        messages.append(message)
     if row is None:
         return None, 0.0, messages
     uuid, talker, subject, greeted, data, at = row
     return State(uuid, talker, subject, bool(greeted), data), at, messages
 
 
+INSERT_MESSAGE = (
+    "INSERT INTO message (lane, seq, talker, from_bot, author, at, platform_id, text, parts)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
 class Batch:
     """Rows of all operations of a transaction, table by table."""
 
-    __slots__ = ("conversations", "delivered", "done", "high", "inbox", "messages", "outbox")
+    __slots__ = ("conversations", "delivered", "done", "high", "inbox", "messages", "outbox", "with_files")
 
     def __init__(self) -> None:
         self.high = 0
         self.inbox: dict[int, Receipt] = {}
         self.messages: list[tuple[Any, ...]] = []
+        self.with_files: dict[int, Message] = {}
         self.conversations: dict[str, tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
         self.done: list[tuple[int]] = []
@@ -307,12 +333,15 @@ class Batch:
                 [(r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), now) for r in self.inbox.values()],
             )
             self.inbox = {}
-        if self.messages:
-            db.executemany(
-                "INSERT INTO message (lane, seq, talker, from_bot, author, at, platform_id, text, parts)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                self.messages,
-            )
+        if self.with_files:
+            # One by one: the row of a file must be known, for the marks that plugins set on it.
+            for index, row in enumerate(self.messages):
+                number = db.execute(INSERT_MESSAGE, row).lastrowid
+                if index in self.with_files:
+                    self.with_files[index].row = number or 0
+            self.messages, self.with_files = [], {}
+        elif self.messages:
+            db.executemany(INSERT_MESSAGE, self.messages)
             self.messages = []
         if self.conversations:
             db.executemany(
@@ -344,6 +373,8 @@ class Batch:
         for m in messages:
             text = codec.plain_text(m)
             parts = None if text is not None else codec.dump_parts(m.parts)
+            if parts is not None:
+                self.with_files[len(self.messages)] = m
             self.messages.append(
                 (lane, seq, talker, m.from_bot, m.author, m.timestamp, m.id, text if text is not None else "", parts)
             )
@@ -412,9 +443,13 @@ class Accept(_Operation):
                 db.execute("INSERT OR IGNORE INTO dedup VALUES (?, ?, ?)", (channel, key, now)).rowcount
                 for key in event.keys
             ]
-            receipt.duplicate = not all(new)
+            told, receipt.duplicate = receipt.duplicate, not all(new)
             if receipt.duplicate:
                 return
+            if told:
+                # After a rollback: the first one could not be accepted, and this one's turn will not run, because
+                # it was told to be a duplicate. Its sender has to send it again.
+                raise sqlite3.IntegrityError("the event that it repeats could not be accepted")
         batch.high = max(batch.high, receipt.seq)
         batch.inbox[receipt.seq] = receipt
 
@@ -464,6 +499,9 @@ class Commit(_Operation):
                 time.time(),
             )
         batch.say(receipt.lane, receipt.seq, address.talker, outcome.messages)
+        for message in outcome.marked:
+            if message.row:
+                db.execute("UPDATE message SET parts = ? WHERE id = ?", (codec.dump_parts(message.parts), message.row))
         batch.send(outcome.replies)
         batch.finish(receipt.seq)
 
@@ -594,3 +632,13 @@ class Read(_Operation, Generic[T]):
             else:
                 self.result.set_exception(error)
                 self.result.exception()
+
+
+class Apart(Read[T]):
+    """A question that a transaction does not allow."""
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Ask between two transactions; nothing else is in this one."""
+        db.execute("COMMIT")
+        self._value = self.function(db)
+        db.execute("BEGIN IMMEDIATE")

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from zoozl.chatbot.failpoints import hit
 from zoozl.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,14 @@ class Writer:
             # One round of the loop later: a turn that ends at once is then in the same transaction as its event.
             self._loop.call_soon(self._loop.call_soon, self._hand_over)
 
+    def apart(self, operation: Operation) -> None:
+        """Do it in a transaction of its own, before what was submitted and is not handed over yet."""
+        if self._closed:
+            operation.settle(StoreError("the store is closed"))
+            return
+        self._busy = True
+        self._work.put([operation])
+
     def _hand_over(self) -> None:
         self._waiting = False
         if self._pending and not self._busy:
@@ -115,7 +124,9 @@ class Writer:
             batch.flush(db)
             if early:
                 self._call(self._settle_early, early)
+            hit("before-commit")
             db.execute("COMMIT")
+            hit("after-commit")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
