@@ -1,9 +1,10 @@
-"""The `zoozl` command: serve (also without a word), chat."""
+"""The `zoozl` command: serve (also without a word), chat, store, torture."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import sys
 import traceback
 from collections.abc import Coroutine
@@ -26,7 +27,24 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log everyth
 force_option = click.option("--force-bind", is_flag=True, help="Share the port with another process that does so too.")
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+# Commands in modules of their own: imported when they are used, so that the server starts no later for them.
+ELSEWHERE = {"store": "zoozl.cli_store", "torture": "zoozl.cli_torture"}
+
+
+class _Lazy(click.Group):
+    """Knows the commands of ELSEWHERE without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @conf_option
 @verbose_option
 @force_option

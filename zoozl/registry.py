@@ -1,14 +1,18 @@
 """Find a class by name: a dotted path, an entry point, or the built-in module of that name."""
 
 import importlib
+import inspect
 import pkgutil
+import re
 from importlib import metadata
 from typing import Any
 
-from zoozl.errors import ConfigError
+from zoozl.errors import ConfigError, describe
 
 # What a module of each kind calls its class.
 KINDS = {"channels": "Channel", "embedders": "Embedder", "stores": "Store"}
+# What such a class must have at least.
+METHODS = {"channels": ("send", "close"), "embedders": ("embed",), "stores": ("commit", "close")}
 
 
 def names(kind: str) -> list[str]:
@@ -21,21 +25,52 @@ def names(kind: str) -> list[str]:
 def find(kind: str, name: str) -> type[Any]:
     """The class called `name`: "pkg.mod:Class", else an entry point of group `zoozl.<kind>`, else a built-in.
 
-    Raises ConfigError when there is none, or when importing it fails for a missing optional library.
+    Raises ConfigError when there is none, when importing it fails, or when it is no such class.
     """
+    what = kind.rstrip("s")
+    if ":" in name and not re.fullmatch(r"\w+(\.\w+)*:\w+", name):
+        raise ConfigError(f"{what} {name!r} must be written package.module:Class")
     try:
         if ":" in name:
             module, _, attribute = name.partition(":")
             found = getattr(importlib.import_module(module), attribute)
+        elif points := metadata.entry_points(group=f"zoozl.{kind}", name=name):
+            found = next(iter(points)).load()
+        elif name in names(kind):
+            found = getattr(importlib.import_module(f"zoozl.{kind}.{name}"), KINDS[kind])
         else:
-            points = metadata.entry_points(group=f"zoozl.{kind}", name=name)
-            if points:
-                found = next(iter(points)).load()
-            elif name in names(kind):
-                found = getattr(importlib.import_module(f"zoozl.{kind}.{name}"), KINDS[kind])
-            else:
-                known = ", ".join(names(kind))
-                raise ConfigError(f"there is no {kind.rstrip('s')} called {name!r} (known: {known})")
+            raise ConfigError(f"there is no {what} called {name!r} (known: {', '.join(names(kind))})")
+    except ConfigError:
+        raise
     except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"{kind.rstrip('s')} {name!r} cannot be loaded: {exc}") from exc
-    return found  # type: ignore[no-any-return]
+        raise ConfigError(f"{what} {name!r} cannot be loaded: {exc}") from exc
+    except (Exception, SystemExit) as exc:  # the edge of foreign code: a module may do anything when it is imported
+        raise ConfigError(f"{what} {name!r} cannot be loaded: {describe(exc)}") from exc
+    if not inspect.isclass(found):
+        raise ConfigError(f"{what} {name!r} is no class")
+    _check(kind, name, found)
+    return found
+
+
+def embedder(given: object) -> Any:
+    """The embedder that a configuration means: an object as it is, a name as a new object of the class it names.
+
+    Raises ConfigError when there is none, when it cannot be made, or when it is no embedder.
+    """
+    made = given
+    if isinstance(given, str):
+        cls = find("embedders", given)
+        try:
+            made = cls()
+        except (Exception, SystemExit) as exc:  # the edge of foreign code
+            raise ConfigError(f"embedder {given!r} cannot be made: {describe(exc)}") from exc
+    _check("embedders", given, made)
+    if not isinstance(getattr(made, "name", None), str):
+        raise ConfigError(f"embedder {given!r} has no `name`, the text that tells its vectors from others")
+    return made
+
+
+def _check(kind: str, name: object, found: object) -> None:
+    missing = [f"no {method}()" for method in METHODS[kind] if not callable(getattr(found, method, None))]
+    if missing:
+        raise ConfigError(f"{name!r} is no {kind.rstrip('s')}: it has {' and '.join(missing)}")

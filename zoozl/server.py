@@ -15,14 +15,14 @@ from typing import Any, Self
 
 from zoozl import config as configuration
 from zoozl import registry
-from zoozl.channels.http import Listeners, PortInUse
+from zoozl.channels.http import CannotListen, Listeners
 from zoozl.chatbot import InterfaceRoot
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.ports import Store
 from zoozl.chatbot.turn import turn_id
 from zoozl.config import Config
-from zoozl.errors import ConfigError, ExtensionError
-from zoozl.storage import open_store
+from zoozl.errors import ConfigError, ExtensionError, describe
+from zoozl.storage import open_store, sqlite_file
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,7 @@ def compose(config: Config, store: Store) -> Chatbot:
     """The bot that a configuration describes, not started. Raises ConfigError."""
     settings = config.settings
     try:
-        if isinstance(settings.embedder, str):
-            embedder = registry.find("embedders", settings.embedder)()
-        else:
-            embedder = settings.embedder
+        embedder = registry.embedder(settings.embedder)
     except ConfigError as exc:
         raise config.error("embedder", str(exc)) from exc
     root = InterfaceRoot(config.conf, embedder=embedder, store=store)
@@ -77,36 +74,70 @@ class Server:
         self.bot = compose(config, store)
         self.channels: dict[str, Any] = {}
         self._listeners = Listeners(force_bind=config.settings.force_bind)
-        for name, options in config.channels.items():
-            channel = registry.find("channels", options.type or name)(options, self.bot, name)
-            self.channels[name] = channel
-            if options.port is not None:
-                self._listeners.add(self._host(name), options.port, channel.routes())
+        try:
+            for name in config.channels:
+                self._make(name)
+        except BaseException:
+            self.bot.root.close()
+            raise
         self.bot.connect(self.channels)
         self._running: list[asyncio.Task[None]] = []
+
+    def _make(self, name: str) -> None:
+        options = self.config.channels[name]
+        try:
+            cls = registry.find("channels", options.type or name)
+        except ConfigError as exc:
+            raise self.config.error(f"{name}.type", str(exc)) from exc
+        try:
+            self.channels[name] = channel = cls(options, self.bot, name)
+            routes = list(channel.routes()) if options.port is not None else []
+        except ConfigError as exc:
+            raise self.config.error(name, str(exc)) from exc
+        except (Exception, SystemExit) as exc:  # the edge: the class may be anybody's
+            raise self.config.error(name, f"the channel cannot be made: {describe(exc)}") from exc
+        if options.port is not None:
+            try:
+                self._listeners.add(self._host(name), options.port, routes)
+            except ValueError as exc:
+                raise self.config.error(f"{name}.path", f"another channel has it already: {exc}") from exc
 
     def _host(self, name: str) -> str:
         return self.config.channels[name].host or self.config.settings.host
 
     async def __aenter__(self) -> Self:
         """Open the ports and begin to answer. Raises ConfigError if a port cannot be had."""
-        await self.bot.start()
         try:
+            await self.bot.start()
             await self._listeners.open()
-        except PortInUse as exc:
-            await self.bot.drain(0)
-            name = next(n for n, o in self.config.channels.items() if o.port == exc.port)
-            raise self.config.error(f"{name}.port", f"{exc}; stop the other program or choose another port") from exc
-        for name, channel in self.channels.items():
-            if hasattr(channel, "run"):
-                self._running.append(asyncio.create_task(channel.run(), name=f"zoozl-{name}"))
+            for name, channel in self.channels.items():
+                if hasattr(channel, "run"):
+                    self._running.append(asyncio.create_task(channel.run(), name=f"zoozl-{name}"))
+        except CannotListen as exc:
+            await self._stop(0)
+            raise self.config.error(self._blamed(exc), str(exc)) from exc
+        except BaseException:
+            await self._stop(0)
+            raise
         return self
+
+    def _blamed(self, exc: CannotListen) -> str:
+        """The key that a listener could not be opened for."""
+        wanted = (exc.host, exc.port)
+        name = next(n for n, o in self.config.channels.items() if (self._host(n), o.port) == wanted)
+        if exc.about == "host" and self.config.channels[name].host is None:
+            return "host"
+        return f"{name}.{exc.about}"
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop taking messages, let running turns end within `shutdown_timeout`, close."""
-        clean = await self.bot.drain(self.config.settings.shutdown_timeout)
+        clean = await self._stop(self.config.settings.shutdown_timeout)
+        log.info("stopped%s", "" if clean else ", not everything had come to an end")
+
+    async def _stop(self, timeout: float) -> bool:  # noqa: ASYNC109 - see Chatbot.drain
+        clean = await self.bot.drain(timeout)
         for task in self._running:
             task.cancel()
         for result in await asyncio.gather(*self._running, return_exceptions=True):
@@ -115,7 +146,7 @@ class Server:
         for channel in self.channels.values():
             await channel.close()
         await self._listeners.close()
-        log.info("stopped%s", "" if clean else ", not everything had come to an end")
+        return clean
 
     def port(self, name: str) -> int:
         """The port that channel `name` really listens on."""
@@ -130,10 +161,15 @@ class Server:
         for name, channel in self.channels.items():
             host = self._host(name)
             shown = f"[{host}]" if ":" in host else host
-            lines.append(f"channel   {name} on {channel.scheme}://{shown}:{self.port(name)}{channel.options.path}")
-            if getattr(channel.options, "page", False):
+            options = self.config.channels[name]
+            if options.port is None:
+                lines.append(f"channel   {name}")
+                continue
+            scheme, path = getattr(channel, "scheme", "http"), getattr(options, "path", None) or ""
+            lines.append(f"channel   {name} on {scheme}://{shown}:{self.port(name)}{path}")
+            if getattr(options, "page", False):
                 reached = "localhost" if host in ("0.0.0.0", "::") else shown  # noqa: S104 - compared, not bound
-                lines.append(f"open      http://{reached}:{self.port(name)}{channel.options.path} in a browser")
+                lines.append(f"open      http://{reached}:{self.port(name)}{path} in a browser")
         return lines
 
 
@@ -146,8 +182,29 @@ async def serving(config: Config) -> AsyncIterator[Server]:
     except BaseException:
         await store.close()
         raise
-    async with server:
+    async with server, _upkeep(config, store, server.bot):
         yield server
+
+
+@asynccontextmanager
+async def _upkeep(config: Config, store: Store, bot: Chatbot) -> AsyncIterator[None]:
+    """What a store in a file needs while the server runs: a sweep of what is old, and a way in for `zoozl store`."""
+    found = sqlite_file(config)
+    if found is None:
+        yield
+        return
+    from zoozl.stores.sqlite import Store as SQLiteStore
+    from zoozl.stores.sqlite.control import Control
+    from zoozl.stores.sqlite.sweep import Ages, Sweep
+
+    assert isinstance(store, SQLiteStore)
+    sweep = asyncio.create_task(Sweep(store, Ages(**config.retention.model_dump())).run(), name="zoozl-sweep")
+    try:
+        async with Control(store, found[0], getattr(bot, "take_up", None)):
+            yield
+    finally:
+        sweep.cancel()
+        await asyncio.wait([sweep])
 
 
 async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
@@ -166,6 +223,13 @@ async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
         _tune()
         announce(server.summary())
         await stop.wait()
+    if server.bot.left:
+        # Everything is committed and closed, and asyncio would wait for them for ever.
+        log.warning(
+            "%d plugins do not end although they were cancelled; the process ends without them", server.bot.left
+        )
+        logging.shutdown()
+        os._exit(0)
 
 
 def _tune() -> None:

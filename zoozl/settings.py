@@ -17,7 +17,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 # Tables that are named already, for what is not built in yet.
-RESERVED = ("retention", "jobs", "conversation", "vault", "admin", "llm", "rooms")
+RESERVED = ("jobs", "conversation", "vault", "admin", "llm", "rooms")
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 def _not_blank(value: str) -> str:
@@ -36,6 +38,12 @@ def _module_name(value: str) -> str:
         raise PydanticCustomError("module", "is a file: write the module's name (my_plugin, not my_plugin.py)")
     if not all(part.isidentifier() for part in value.split(".")):
         raise PydanticCustomError("module", "is not the name of a Python module")
+    return value
+
+
+def _url_path(value: str) -> str:
+    if not re.fullmatch(r"/[\w.~!$&'()*+,;=:@%/-]*", value, re.ASCII):
+        raise PydanticCustomError("path", "must be the path of a URL: start with /, without {}, ?, # and blanks")
     return value
 
 
@@ -70,11 +78,28 @@ def _callback(value: object) -> object:
     return value
 
 
+def _age(value: object) -> object:
+    """Seconds of a time like "30d", None for "never"."""
+    if value == "never":
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})\s*([smhdw])", value.strip()) if isinstance(value, str) else None
+    if found is None or not int(found[1]):
+        raise PydanticCustomError("age", 'must be a time like "30d", "48h" or "30m", or "never"')
+    return float(found[1]) * {"s": 1, "m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}[found[2]]
+
+
+def _dedup(value: object) -> object:
+    return value if isinstance(value, dict) else {"default": value}
+
+
 Text = Annotated[str, AfterValidator(_not_blank)]
 Secret = Annotated[SecretStr, AfterValidator(_not_blank_secret)]
 Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+UrlPath = Annotated[str, AfterValidator(_url_path)]
+Switch = Annotated[bool, Field(strict=True)]
 ModuleName = Annotated[str, AfterValidator(_module_name)]
+Age = Annotated[float | None, BeforeValidator(_age)]
 
 
 class Settings(BaseModel):
@@ -90,13 +115,13 @@ class Settings(BaseModel):
         default="127.0.0.1",
         description="Address the servers listen on; 0.0.0.0 for every interface, as in a container.",
     )
-    force_bind: bool = Field(
-        default=False, description="Bind a port even if a socket of an earlier run still lingers on it."
+    force_bind: Switch = Field(
+        default=False, description="Share the ports with another process that does so too (SO_REUSEPORT)."
     )
     log_level: Annotated[str | int, BeforeValidator(_log_level)] = Field(
         default="INFO", description="Least important level that is logged: a name in any case, or a number."
     )
-    auth_required: bool = Field(
+    auth_required: Switch = Field(
         default=False, description="Answer nobody who has not proved an identity to the channel."
     )
     fallback: Annotated[Text, AfterValidator(_fallback)] = Field(
@@ -132,13 +157,38 @@ class Settings(BaseModel):
     )
 
 
+class Retention(BaseModel):
+    """`[retention]`: how old things get in the store, in seconds; None is for ever."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    conversation: Age = Field(default=None, description="Conversations with their messages, after the last message.")
+    outbox: Age = Field(
+        default=7 * DAY, description="Replies for talkers who do not come back; then they are dead letters."
+    )
+    dead: Age = Field(default=30 * DAY, description="Dead letters.")
+    dedup: Annotated[dict[str, Age], BeforeValidator(_dedup)] = Field(
+        default={"default": 2 * DAY},
+        description="How long a repeated event is known as such, by channel; `default` is for the others.",
+    )
+
+    @field_validator("dedup", mode="after")
+    @classmethod
+    def _with_default(cls, value: dict[str, float | None]) -> dict[str, float | None]:
+        return {"default": 2 * DAY, **value}
+
+
+# Tables of zoozl's own, by name.
+TABLES: dict[str, type[BaseModel]] = {"retention": Retention}
+
+
 class ChannelOptions(BaseModel):
     """What every channel can be told; a channel's `Options` adds its own keys."""
 
     # defer_build: most channels are off, and their validators would cost more at the start than all the rest.
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
-    enabled: bool = Field(default=True, description="false switches the channel off and keeps its settings.")
+    enabled: Switch = Field(default=True, description="false switches the channel off and keeps its settings.")
     port: Port | None = Field(default=None, description="Port it listens on; the channel is off without.")
     host: Text | None = Field(default=None, description="Address it listens on; the root host if absent.")
     type: Text | None = Field(
@@ -147,11 +197,13 @@ class ChannelOptions(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _no_number_from_text(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        # `port = true` would be port 1.
+    def _nothing_is_guessed(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        # `port = true` would be port 1, and `enabled = "no"` is not what it looks like in Python.
         result = handler(value)
         if isinstance(value, bool | str) and type(result) in (int, float):
             raise PydanticCustomError("int_type", "Input should be a number")
+        if type(result) is bool and type(value) is not bool:
+            raise PydanticCustomError("bool_type", "Input should be a valid boolean")
         return result
 
     @property

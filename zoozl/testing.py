@@ -2,7 +2,7 @@
 
 def test_my_plugin(chatbot):
     bot = chatbot("my_plugin_module")
-    assert bot.say("please run my plugin") == ["Hello this is my plugin response"]
+    assert bot.say("could you call my plugin?") == ["Hello this is my plugin response"]
 """
 
 from __future__ import annotations

@@ -36,3 +36,11 @@ def test_the_readmes_plugin_runs(chatbot, tmp_path, monkeypatch):
     space = {}
     exec(test, space)
     space["test_my_plugin"](chatbot)
+    sentence = re.search(r"^Now .*?:", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)[0]
+    quoted = re.findall('"(.*?)"', sentence)
+    assert len(quoted) == 2
+    bot = chatbot("my_plugin", "zoozl.plugins.helpers")
+    for text in quoted:
+        assert f'"{text}"' in plugin + test, "what the text promises is what the snippets show"
+        assert bot.say(" ".join(text.split())) == ["Hello this is my plugin response"]
+        assert bot.last.route.score > 0.6

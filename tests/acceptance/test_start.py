@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -10,17 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from process import ZOOZL, Started
 from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[2]
-ZOOZL = [sys.executable, "-m", "zoozl"]
-
-
-@pytest.fixture
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run(*arguments, cwd, stdin="", **env):
@@ -33,35 +27,6 @@ def run(*arguments, cwd, stdin="", **env):
         timeout=60,
         env={**os.environ, **env},
     )
-
-
-class Started:
-    """A server process; `lines` is what it said until it was up."""
-
-    def __init__(self, *arguments, cwd, command=None, **env):
-        self.process = subprocess.Popen(
-            [*(command or ZOOZL), *arguments],
-            cwd=cwd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **env},
-        )
-        self.lines = []
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-            if "Ctrl+C" in line:
-                break
-        else:
-            raise AssertionError(self.process.stderr.read())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.process.send_signal(signal.SIGTERM)
-        self.output = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0, self.output[1]
 
 
 def test_without_a_configuration_it_plays_bulls_and_cows_and_writes_nothing(tmp_path, free_port):
@@ -127,10 +92,49 @@ def test_help_and_version(tmp_path):
     assert "zoozl" in run("--version", cwd=tmp_path).stdout
 
 
+CHANNEL = """
+from zoozl.settings import ChannelOptions as Options
+class Channel:
+    def __init__(self, options, bot, name): {}
+    def routes(self): return []
+    async def send(self, address, message, key): pass
+    async def close(self): pass
+"""
+
+BROKEN = {
+    "synerr": "def E(:",
+    "bademb": "class E:\n    def __init__(self): raise OSError('no model\\nhere')\n    embed = None.__eq__",
+    "noname": "class E:\n    def embed(self, texts): pass",
+    "quits": "import sys\nsys.exit(4)",
+    "badchan": CHANNEL.format("raise OSError('no\\nline')"),
+    "quitchan": CHANNEL.format("raise SystemExit(0)"),
+}
+
+
 @pytest.mark.parametrize(
     ("toml", "expected"),
     [
         ("websocket_port = ", ["chatbot.toml:1"]),
+        ("websocket_port = 0\nembedder = 'synerr:E'", ["chatbot.toml:2: embedder", "SyntaxError", "synerr.py, line 1"]),
+        (
+            "websocket_port = 0\nembedder = 'bademb:E'",
+            ["chatbot.toml:2: embedder", "no model here", "bademb.py, line 2"],
+        ),
+        ("websocket_port = 0\nembedder = 'noname:E'", ["chatbot.toml:2: embedder", "`name`"]),
+        ("websocket_port = 0\nembedder = 'quits:E'", ["chatbot.toml:2: embedder", "SystemExit: 4"]),
+        ("websocket_port = 0\nembedder = 'json:dumps'", ["chatbot.toml:2: embedder", "'json:dumps' is no class"]),
+        ("websocket_port = 0\nembedder = 'json:JSONDecoder'", ["chatbot.toml:2: embedder", "has no embed()"]),
+        ("websocket_port = 0\nembedder = ':x'", ["chatbot.toml:2: embedder", "package.module:Class"]),
+        ("websocket_port = 0\nextensions = ['quits']", ["chatbot.toml:2: extensions", "SystemExit: 4 ("]),
+        ("[mine]\nport = 0\ntype = 'synerr:E'", ["chatbot.toml:3: mine.type", "SyntaxError"]),
+        ("[mine]\nport = 0\ntype = 'json:JSONDecoder'", ["chatbot.toml:3: mine.type", "has no send() and no close()"]),
+        ("[mine]\nport = 0\ntype = 'badchan:Channel'", ["chatbot.toml:1: mine", "no line", "badchan.py"]),
+        ("[mine]\nport = 0\ntype = 'quitchan:Channel'", ["chatbot.toml:1: mine", "SystemExit"]),
+        ("[websocket]\nport = 0\ntype = 'nothing'", ["chatbot.toml:3: websocket.type", "no channel called 'nothing'"]),
+        ("[websocket]\nport = 0\npath = '/{'", ["chatbot.toml:3: websocket.path"]),
+        ("websocket_port = 0\nhost = 'a..b'", ["chatbot.toml:2: host", "no host name"]),
+        ("websocket_port = 0\nhost = 'nowhere.invalid'", ["chatbot.toml:2: host", "0.0.0.0"]),
+        ("[websocket]\nport = 0\nhost = '192.0.2.1'", ["chatbot.toml:3: websocket.host", "0.0.0.0"]),
         ("\nwebsocket_prot = 1", ["chatbot.toml:2", "websocket_prot", "websocket_port"]),
         ("websocket_port = 'x'", ["chatbot.toml:1", "websocket_port", "integer"]),
         ("websocket_port = 70000", ["chatbot.toml:1", "websocket_port", "65535"]),
@@ -144,11 +148,12 @@ def test_help_and_version(tmp_path):
         ("websocket_port = 0\n[websockets]\nport = 1", ["chatbot.toml:2", "websockets", "websocket"]),
     ],
 )
-@pytest.mark.parametrize("command", ["serve"])
-def test_a_mistake_ends_the_start_with_one_message(tmp_path, toml, expected, command):
+def test_a_mistake_ends_the_start_with_one_message(tmp_path, toml, expected):
     plugin = "from zoozl.chatbot import Interface\nclass {0}(Interface):\n    aliases = ('one',)\n    def consume(self, package): pass\n"
     for name in ("a", "b"):
         (tmp_path / f"{name}.py").write_text(plugin.format(name.upper()))
+    for name, source in BROKEN.items():
+        (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "chatbot.toml").write_text(toml)
     done = run("--conf", "chatbot.toml", cwd=tmp_path)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -175,7 +180,9 @@ def test_a_port_in_use_is_named_with_its_line(tmp_path):
         done = run("--conf", "chatbot.toml", cwd=tmp_path)
     assert done.returncode == 2
     assert "chatbot.toml:2" in done.stderr
+    assert "websocket_port" in done.stderr
     assert str(port) in done.stderr
+    assert "stop the other program or choose another port" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -220,6 +227,85 @@ def test_chat_reports_mistakes_like_the_server(tmp_path):
     assert done.returncode == 2
     assert "chatbot.toml:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_chat_ends_quietly_when_nobody_reads_any_more(tmp_path):
+    with subprocess.Popen(
+        [*ZOOZL, "chat"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert "Hello" in process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write("play a game\n")
+        process.stdin.flush()
+        # The input stays open: only the answer that cannot be written ends it.
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""
+
+
+def test_chat_writes_what_the_terminal_cannot_show_as_question_marks(tmp_path):
+    (tmp_path / "foreign.py").write_text(
+        "from zoozl.chatbot import Interface\nclass P(Interface):\n    aliases = ('help',)\n"
+        "    def consume(self, package): package.callback('gr\\u00fcn \\ud800 ' + package.last_message_text)\n"
+    )
+    (tmp_path / "chatbot.toml").write_text("extensions = ['foreign']\n")
+    done = run("chat", "--conf", "chatbot.toml", cwd=tmp_path, stdin="hi\nho\n", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["bot: gr?n ? hi", "bot: gr?n ? ho"]
+
+
+def test_chat_without_an_input_greets_and_ends(tmp_path):
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *ZOOZL, "chat"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("bot: Hello")
+    assert done.stderr == ""
+
+
+def test_chat_ends_at_once_with_ctrl_c_though_a_pipe_is_being_read(tmp_path):
+    with subprocess.Popen(
+        [*ZOOZL, "chat"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert "Hello" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+
+
+# What is sent to a terminal when lines begin to be edited (pasting is bracketed from now on).
+PROMPT = b"\x1b[?2004h"
+
+
+@pytest.mark.parametrize("end", [b"\x04", b"\x03", b"exit\r"], ids=["ctrl-d", "ctrl-c", "exit"])
+def test_chat_at_a_terminal_has_a_prompt(tmp_path, end):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    with subprocess.Popen(
+        [*ZOOZL, "chat"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=env
+    ) as process:
+        os.close(theirs)
+        seen = b""
+
+        def read_until(text):
+            nonlocal seen
+            while text not in seen:
+                assert select.select([ours], [], [], 30)[0], seen
+                seen += os.read(ours, 4096)
+            seen = seen.partition(text)[2]
+
+        try:
+            read_until(b"Hello")
+            read_until(PROMPT)
+            os.write(ours, b"play a game\r")
+            read_until(b"bulls & cows")
+            read_until(PROMPT)
+            os.write(ours, end)
+            assert process.wait(20) == 0
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+            os.close(ours)
 
 
 async def test_the_server_can_be_started_from_a_dict(free_port):

@@ -16,6 +16,7 @@ async def serve(request):
     return socket
 
 
-app = web.Application()
-app.add_routes([web.get("/", serve)])
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+if __name__ == "__main__":
+    app = web.Application()
+    app.add_routes([web.get("/", serve)])
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

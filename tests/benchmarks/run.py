@@ -5,6 +5,7 @@ import bench_isolation
 import bench_start
 import bench_websocket
 
-for bench in (bench_start, bench_websocket, bench_isolation, bench_embedder):
-    print(f"\n== {(bench.__doc__ or '').splitlines()[0]}")
-    bench.main()
+if __name__ == "__main__":
+    for bench in (bench_start, bench_websocket, bench_isolation, bench_embedder):
+        print(f"\n== {(bench.__doc__ or '').splitlines()[0]}")
+        bench.main()

@@ -69,7 +69,167 @@ def test_the_readmes_plugin(chatbot):
             package.callback("Hello this is my plugin response")
 
     bot = chatbot(MyPlugin, "zoozl.plugins.helpers")
-    assert bot.say("could you please call my plugin?") == ["Hello this is my plugin response"]
+    assert bot.say("could you call my plugin?") == ["Hello this is my plugin response"]
+
+
+def test_a_second_parameter_with_a_default_is_the_plugins_own(chatbot):
+    class Loud(Interface):
+        aliases = ("help",)
+
+        def consume(self, package, loud=False):
+            package.callback(f"{type(package).__name__} {loud}")
+
+    class Two(Interface):
+        aliases = ("help",)
+
+        def consume(self, context, package, loud=False):
+            package.callback(f"{type(context).__name__} {type(package).__name__} {loud}")
+
+    class Starred(Interface):
+        aliases = ("help",)
+
+        def consume(self, *args):
+            args[-1].callback(f"{[type(arg).__name__ for arg in args]}")
+
+    assert chatbot(Loud).say("hi") == ["Package False"]
+    assert chatbot(Two).say("hi") == ["InterfaceRoot Package False"]
+    assert chatbot(Starred).say("hi") == ["['InterfaceRoot', 'Package']"]
+
+
+async def _async(self, *args):
+    pass
+
+
+def _generator(self, package):
+    yield "hi"
+
+
+async def _async_generator(self, package):
+    yield "hi"
+
+
+def _gives_coroutine(self, context):
+    return asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"timeout": "5"}, "timeout must be a number of seconds above 0, or None, not '5'"),
+        ({"timeout": 0}, "timeout must be .* not 0"),
+        ({"timeout": -1.5}, "timeout must be .* not -1.5"),
+        ({"timeout": True}, "timeout must be .* not True"),
+        ({"timeout": float("nan")}, "timeout must be .* not nan"),
+        ({"consume": Interface.consume}, r"has aliases but no consume\(self, context, package\)"),
+        ({"consume": 5}, "consume must be a method, not int"),
+        ({"consume": _generator}, r"consume must not yield; answer with package.callback"),
+        ({"consume": _async_generator}, r"consume must not yield; answer with package.callback"),
+        ({"consume": lambda self, package, *, loud: None}, r"consume must be written"),
+        ({"load": _async}, "load must be a plain `def`, it is not awaited"),
+        ({"close": _async}, "close must be a plain `def`, it is not awaited"),
+        ({"load": _gives_coroutine}, "load must do its work itself"),
+        ({"aliases": ("/start game",)}, "the command '/start game' must be one word like \"/start\""),
+        ({"aliases": ("/",)}, "the command '/' must be one word"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:coroutine 'sleep' was never awaited")
+def test_a_plugins_mistake_ends_the_start_and_names_the_plugin(attributes, reason):
+    odd = type("Odd", (Interface,), {"aliases": ("odd",), "consume": lambda self, package: None, **attributes})
+    with pytest.raises(ExtensionError, match=f"plugin Odd.*{reason}"):
+        Bot(odd)
+
+
+def plugin(name, *aliases, module=__name__):
+    def consume(self, package):
+        package.callback(f"{name}: {package.conversation.subject}")
+
+    return type(name, (Interface,), {"aliases": aliases, "consume": consume, "__module__": module})
+
+
+def test_special_aliases_are_special_in_any_case(chatbot):
+    bot = chatbot(plugin("A", "Greet"), plugin("B", "Help", "HELP"), plugin("C", "CANCEL"), plugin("D", "Start it"))
+    assert list(bot.bot.chatbot.root.plugins.table) == ["greet", "help", "cancel", "Start it"]
+    assert bot.connect() == ["A: greet"]
+    assert bot.say("qwerty asdf") == ["B: help"]
+    assert bot.say("cancel") == ["C: cancel"]
+    assert bot.say("start it") == ["D: Start it"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Play!", "play"), ("Book  a table", "book a table?"), ("/Play", "/play"), ("Help", "help"), ("👋", "👋")],
+)
+def test_aliases_that_no_message_could_tell_apart_clash(one, other):
+    with pytest.raises(ExtensionError, match="is claimed by B .* and by A "):
+        Bot(plugin("A", one), plugin("B", other))
+
+
+def test_aliases_that_a_message_can_tell_apart_do_not_clash(chatbot):
+    bot = chatbot(plugin("A", "play", "Play!", "👋"), plugin("B", "/play", "🎉", "play it"))
+    assert len(bot.bot.chatbot.root.plugins.table) == 6
+
+
+def test_two_plugins_of_one_name_are_refused_with_both_modules():
+    with pytest.raises(ExtensionError, match="two plugins are called 'Orders', in shop and in bakery: give one"):
+        Bot(plugin("Orders", "buy", module="shop"), plugin("Orders", "bake", module="bakery"))
+
+
+def test_sys_exit_in_a_plugin_does_not_end_the_start_silently():
+    class Quits(Interface):
+        def load(self, context):
+            raise SystemExit(4)
+
+    with pytest.raises(ExtensionError, match=r"plugin Quits of .* cannot be loaded: SystemExit: 4 \("):
+        Bot(Quits)
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"greeter": {"text": "Hi"}},
+        {"zoozl.plugins.greeter": {"text": "Hi"}},
+        {"zoozl": {"plugins": {"greeter": {"text": "Hi"}}}},
+        {"greeter": {"text": "Hi"}, "zoozl": {"plugins": {"greeter": {"text": "hidden by the nearer name"}}}},
+    ],
+)
+def test_a_plugins_table_is_found_under_any_of_its_names(chatbot, conf):
+    assert chatbot("zoozl.plugins.greeter", "zoozl.plugins.helpers", conf=conf).connect() == ["Hi"]
+
+
+def test_a_plugin_reads_other_tables_by_their_own_name_only():
+    seen = {}
+
+    class Reads(Interface):
+        name = "reader"
+
+        def load(self, context):
+            for section in ("reader", "other", "a.b", "a.c", "nothing", "text"):
+                seen[section] = dict(context.config(section))
+
+    Bot(Reads, conf={"reader": {"x": 1}, __name__: {"y": 2}, "other": {"z": 3}, "a": {"b": {"q": 4}}, "text": "t"})
+    assert seen == {
+        "reader": {"x": 1, "y": 2},
+        "other": {"z": 3},
+        "a.b": {"q": 4},
+        "a.c": {},
+        "nothing": {},
+        "text": {},
+    }
+
+
+HELP_ASKED = ("HELP!", "help", "/help", "what can you do?", "can you help me please", "I need help", "what do you do")
+
+
+@pytest.mark.parametrize("text", HELP_ASKED)
+def test_help_does_not_claim_that_it_did_not_understand_who_asked_for_it(chatbot, text):
+    (answer,) = chatbot("zoozl.plugins.helpers", "zoozl.plugins.games").say(text)
+    assert answer.startswith("Here is what you can ask:")
+    assert '"play bulls and cows"' in answer
+
+
+def test_help_says_so_when_nothing_was_understood(chatbot):
+    (answer,) = chatbot("zoozl.plugins.helpers", "zoozl.plugins.games").say("my grandmother paints fences")
+    assert answer.startswith("I did not understand that. You can ask:")
 
 
 def test_answers_are_in_the_history_beside_the_questions(chatbot):
@@ -233,6 +393,7 @@ def test_plugins_are_closed_in_reverse_order_and_one_failure_stops_none(chatbot)
         ("import nothing_like_this", "No module named 'nothing_like_this'"),
         ("def broken(:\n    pass", "SyntaxError"),
         ("1/0", "ZeroDivisionError: division by zero .*line 1"),
+        ("import sys\nsys.exit(4)", "cannot be imported: SystemExit: 4 .*line 2"),
         ("x = 1", "no subclass of zoozl.chatbot.Interface"),
         (
             "from zoozl.chatbot import Interface\nclass P(Interface):\n    def load(self, root):\n"

@@ -10,7 +10,7 @@ from zoozl.chatbot.message import Event, scope_key
 from zoozl.chatbot.ports import Outcome, Reply, State
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import Store
-from zoozl.stores.sqlite.file import connect, open_readonly, refuse_network
+from zoozl.stores.sqlite.file import open_readonly, refuse_network
 
 LANE = scope_key(Address("c", talker="t"))
 
@@ -104,23 +104,13 @@ async def test_a_newer_schema_is_refused(path):
         await Store.open(path)
 
 
-def test_two_that_start_at_once_migrate_once(path):
-    import threading
-
-    failures = []
-
-    def open_it():
-        try:
-            connect(path).close()
-        except Exception as exc:
-            failures.append(exc)
-
-    threads = [threading.Thread(target=open_it) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+async def test_of_two_that_start_at_once_one_migrates_and_the_other_is_refused(path):
+    results = await asyncio.gather(*(Store.open(path) for _ in range(8)), return_exceptions=True)
+    stores = [result for result in results if isinstance(result, Store)]
+    assert len(stores) == 1
+    assert all("another server" in str(result) for result in results if result not in stores)
+    await stores[0].accept(event(), LANE).acknowledged()
+    await stores[0].close()
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])

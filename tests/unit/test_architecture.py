@@ -24,9 +24,10 @@ ALLOWED = {
     "stores": {"errors", "chatbot"},
     "plugins": {"chatbot"},
     "testing": {"errors", "registry", "chatbot"},
+    "torture": {"errors", "chatbot", "config", "storage", "stores"},
 }
 SIBLINGS = ("channels", "embedders", "stores", "plugins")
-FREE = {"__init__", "__main__", "server", "cli"}
+FREE = {"__init__", "__main__", "server", "cli", "cli_store", "cli_torture"}
 
 
 def imports(path):

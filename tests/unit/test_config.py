@@ -1,5 +1,6 @@
 """The configuration: precedence, forms of a key, and a clear error for each mistake."""
 
+import hashlib
 import logging
 import sys
 import traceback
@@ -161,6 +162,8 @@ def test_a_mistake_in_a_mapping_names_the_key(conf: dict, text: str) -> None:
         ("ZOOZL_AUTH_REQUIRED", "true", "auth_required", True),
         ("ZOOZL_AUTH_REQUIRED", "True", "auth_required", True),
         ("ZOOZL_FORCE_BIND", "0", "force_bind", False),
+        ("ZOOZL_FORCE_BIND", "yes", "force_bind", True),
+        ("ZOOZL_FORCE_BIND", " OFF ", "force_bind", False),
         ("ZOOZL_EXTENSIONS", "one, two.three ,", "extensions", ["one", "two.three"]),
         ("ZOOZL_EXTENSIONS", "one", "extensions", ["one"]),
         ("ZOOZL_EXTENSIONS", '["one", "two"]', "extensions", ["one", "two"]),
@@ -368,7 +371,7 @@ def test_a_key_of_a_planned_channel_that_is_off_is_warned_about_too(read: Read) 
     assert read(ON + "[slack]\nenabled = false\nport = 3").warnings == ()
 
 
-@pytest.mark.parametrize("name", ["retention", "jobs", "conversation", "vault", "admin", "llm", "rooms"])
+@pytest.mark.parametrize("name", ["jobs", "conversation", "vault", "admin", "llm", "rooms"])
 def test_a_table_for_later_is_accepted_with_a_warning(read: Read, name: str) -> None:
     conf = read(ON + f"\n[{name}]\nx = 1")
     assert conf.warnings == (f"chatbot.toml:3: {name}: is not built in yet; the table does nothing",)
@@ -376,11 +379,33 @@ def test_a_table_for_later_is_accepted_with_a_warning(read: Read, name: str) -> 
     assert conf.check_tables([]) == []
 
 
+def test_retention_is_in_seconds(read: Read) -> None:
+    usual = read(ON).retention
+    assert usual.model_dump() == {
+        "conversation": None,
+        "outbox": 7 * 86400,
+        "dead": 30 * 86400,
+        "dedup": {"default": 2 * 86400},
+    }
+    conf = read(
+        ON + "[retention]\nconversation = '90d'\ndead = 'never'\ndedup = '72h'", {"ZOOZL_RETENTION__OUTBOX": "30m"}
+    )
+    assert conf.warnings == ()
+    assert conf.retention.model_dump() == {
+        "conversation": 90 * 86400,
+        "outbox": 1800,
+        "dead": None,
+        "dedup": {"default": 3 * 86400},
+    }
+    assert read(ON + "[retention.dedup]\nemail = '7d'").retention.dedup == {"default": 2 * 86400, "email": 7 * 86400}
+    assert conf.check_tables([]) == []
+
+
 def test_a_channel_of_ones_own_is_named_by_its_class(read: Read) -> None:
     Path("my_channel_for_test.py").write_text(
         "from zoozl.settings import ChannelOptions\n"
         "class Options(ChannelOptions):\n    speed: int = 5\n"
-        "class Channel:\n    pass\n"
+        "class Channel:\n    def send(self): pass\n    def close(self): pass\n"
     )
     text = "[mine]\ntype = 'my_channel_for_test:Channel'\nport = 5\n"
     conf = read(text + "speed = 3")
@@ -391,6 +416,33 @@ def test_a_channel_of_ones_own_is_named_by_its_class(read: Read) -> None:
     assert mistake(read, "[mine]\ntype = 'no_such_module_for_test:Channel'").startswith(
         "chatbot.toml:2: mine.type: channel 'no_such_module_for_test:Channel' cannot be loaded: "
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "cls", "text"),
+    [
+        ("class Channel(", "Channel", "cannot be loaded: SyntaxError: "),
+        ("1 / 0", "Channel", "cannot be loaded: ZeroDivisionError: division by zero ("),
+        ("raise ValueError('one\\ntwo')", "Channel", "cannot be loaded: ValueError: one two ("),
+        ("raise SystemExit(4)", "Channel", "cannot be loaded: SystemExit: 4 ("),
+        ("class Channel: pass", "Channel", "is no channel: it has no send() and no close()"),
+        ("Channel = 5", "Channel", "is no class"),
+        ("Channel = print", "Channel", "is no class"),
+        ("Channel = print", "Chanel", "has no attribute 'Chanel'"),
+        (
+            "class Channel:\n    Options = dict\n    def send(self): pass\n    def close(self): pass",
+            "Channel",
+            "its Options must extend zoozl.settings.ChannelOptions",
+        ),
+    ],
+)
+def test_a_class_that_is_no_channel_is_refused_at_its_line(read: Read, source: str, cls: str, text: str) -> None:
+    name = "bad_channel_" + hashlib.sha256(source.encode()).hexdigest()[:12]
+    Path(f"{name}.py").write_text(source)
+    found = mistake(read, f"author = 'x'\n[mine]\nport = 5\ntype = '{name}:{cls}'")
+    assert found.startswith("chatbot.toml:4: mine.type: ")
+    assert text in found
+    assert "\n" not in found
 
 
 # Mistakes in the file: place, key, reason, hint
@@ -407,6 +459,19 @@ MISTAKES = [
     (ON + "[slack]\nslack_port = 1", "chatbot.toml:3: slack.slack_port: unknown key in [slack]; did you mean port?"),
     (ON + "[email]\nauthor = 'x'", "chatbot.toml:3: email.author: unknown key; author is a root key: write it above"),
     (ON + "slack = 5", "chatbot.toml:2: slack: is a channel, which has keys of its own: write [slack], or slack_port"),
+    (ON + "retention = 5", "chatbot.toml:2: retention: is the name of a table: write [retention]"),
+    (ON + "[retention]\ndaed = '1d'", "chatbot.toml:3: retention.daed: unknown key in [retention]; did you mean dead?"),
+    (
+        ON + "[retention]\ndead = 30",
+        'chatbot.toml:3: retention.dead: must be a time like "30d", "48h" or "30m", or "never"',
+    ),
+    (ON + "[retention]\ndead = '0d'", "chatbot.toml:3: retention.dead: must be a time like"),
+    (ON + "[retention]\ndedup = '2y'", "chatbot.toml:3: retention.dedup: must be a time like"),
+    (
+        ON + "[retention]\ndedup = {emial = '7d'}",
+        "chatbot.toml:3: retention.dedup.emial: there is no channel of this name",
+    ),
+    (ON + "[retention]\ndedup = {email = 'x'}", "chatbot.toml:3: retention.dedup.email: must be a time like"),
     (ON + "jobs = 5", "chatbot.toml:2: jobs: is the name of a table: write [jobs]"),
     # Values
     ("websocket_port = '1601'", "chatbot.toml:1: websocket_port: must be a valid integer, is a string"),
@@ -430,6 +495,17 @@ MISTAKES = [
     (ON + "embedder = 5", "chatbot.toml:2: embedder: must be the name of an embedder, is a number"),
     (ON + "operation_callback = 'f'", "chatbot.toml:2: operation_callback: must be a function, given in Python"),
     (ON + "auth_required = 'perhaps'", "chatbot.toml:2: auth_required: must be a valid boolean, is a string"),
+    (ON + "auth_required = 'no'", "chatbot.toml:2: auth_required: must be a valid boolean, is a string"),
+    (ON + "force_bind = 1", "chatbot.toml:2: force_bind: must be a valid boolean, is 1"),
+    (ON + "[websocket]\nenabled = 'no'", "chatbot.toml:3: websocket.enabled: must be a valid boolean, is a string"),
+    (ON + "[slack]\nenabled = 0", "chatbot.toml:3: slack.enabled: must be a valid boolean, is 0"),
+    (ON + "websocket_page = 'yes'", "chatbot.toml:2: websocket_page: must be a valid boolean, is a string"),
+    (
+        ON + "[websocket]\npath = '/{'",
+        "chatbot.toml:3: websocket.path: must be the path of a URL: start with /, without",
+    ),
+    (ON + "websocket_path = 'chat'", "chatbot.toml:2: websocket_path: must be the path of a URL"),
+    (ON + "slack_path = '/a?b'", "chatbot.toml:2: slack_path: must be the path of a URL: start with /, without {}, ?"),
     (ON + "store = 2020-01-01", "chatbot.toml:2: store: must be a valid string, is a date or time"),
     # Extensions
     (ON + "extensions = 'one'", "chatbot.toml:2: extensions: must be a valid list, is a string"),
@@ -623,6 +699,8 @@ def test_every_commented_key_of_the_example_exists() -> None:
             shown.add((*table, words[0]))
     for path in shown:
         assert sections.refuse(sections.canonical(path), "x") is None
+    options = Sections({}).options("websocket").model_fields.keys() - {"type"}
+    assert shown >= {("websocket", option) for option in options}
     assert {path[0] for path in shown} >= PLANNED.keys() - registry.names("channels")
     assert {path[0] for path in shown} >= Settings.model_fields.keys() - {"operation_callback", "memory_path"}
 

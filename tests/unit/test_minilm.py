@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -198,3 +199,11 @@ def test_the_recipe_refuses_other_weights(tmp_path, capsys, content):
     assert raised.value.code == 1
     assert ("is missing" if content is None else "is not the official file") in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_left_in_the_home_folder(tmp_path):
+    program = "from zoozl.embedders.minilm import Embedder; Embedder().embed(['x'])"
+    environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -97,6 +97,14 @@ class Chatbot:
             self._gate.clear()
             self._alone = asyncio.create_task(self._one_by_one(suspects))
 
+    async def take_up(self) -> None:
+        """Go on with events and replies that were put back into the store, as with dead letters tried again."""
+        for reply in await self._store.undelivered():
+            self._outbox.take_up(reply)
+        for receipt in await self._store.unfinished():
+            if receipt.seq not in self._lanes.seqs:
+                self._lanes.submit(receipt)
+
     async def _one_by_one(self, suspects: list[Receipt]) -> None:
         """Run events that were there at two crashes or more while nothing else runs, so that only they are to blame."""
         try:

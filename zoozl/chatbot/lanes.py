@@ -36,6 +36,8 @@ class Lanes:
         self._number = number
         self._lanes: dict[str, _Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.seqs: set[int] = set()
+        """Events that are here: waiting, or under way."""
         self.left: set[asyncio.Task[None]] = set()
         """Tasks that do not end although they were cancelled."""
         self._idle = asyncio.Event()
@@ -58,6 +60,7 @@ class Lanes:
 
     def submit(self, receipt: Receipt) -> None:
         """Put a receipt at the end of its lane, room or not: `check` comes before accepting."""
+        self.seqs.add(receipt.seq)
         lane = self._lanes.get(receipt.lane)
         if lane is None:
             lane = self._lanes[receipt.lane] = _Lane()
@@ -90,6 +93,7 @@ class Lanes:
                 receipt = lane.queue.popleft()
                 lane.bytes -= receipt.event.message.size
                 await _guarded(key, self._work(receipt))
+                self.seqs.discard(receipt.seq)
                 if lane.task is not me:
                     return  # another task has the lane now
         finally:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Address, Message, scope_key
 from zoozl.chatbot.ports import Done, Reply, Sender, Store
 from zoozl.errors import Away, DeliveryError, StoreError, Undeliverable
@@ -120,6 +121,12 @@ class Outbox:
         queue.extend(behind)
         await self._first_tries(lane, queue)
 
+    def take_up(self, reply: Reply) -> None:
+        """Send a recorded reply, unless it is on its way already."""
+        on_its_way = [r for r, _ in self._queues.get(reply.lane, ())] + list(self._unconfirmed.get(reply.lane, ()))
+        if all(other.id != reply.id for other in on_its_way):
+            self.deliver_soon(reply.lane, [reply], None)
+
     def confirm(self, lane: str, last: int) -> None:
         """Every reply of the lane up to the id `last` has arrived."""
         waiting = self._unconfirmed.get(lane)
@@ -184,6 +191,7 @@ class Outbox:
         except Exception as exc:  # a channel's bug must not stop the lane's other replies for ever
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
             return self._failed(reply, exc)
+        hit("sent")
         if arrived is False:
             waiting = self._unconfirmed.setdefault(reply.lane, deque())
             waiting.append(reply)

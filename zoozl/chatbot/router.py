@@ -81,7 +81,7 @@ class Router:
         # "cancel" has rules of its own (a message near to the bare word need not mean it); the table
         # that is compared by meaning has everything else that is not a command.
         self._aliases = [alias for alias in plugins.table if not alias.startswith("/") and alias != CANCEL]
-        self._exact = {normalize(alias): alias for alias in self._aliases}
+        self._exact = {_letters(alias): alias for alias in self._aliases}
         self._literal_cancels = self._aliases_of_the_cancel_plugin()
         self._by_meaning = CancelByMeaning(embedding)
         self._scorer: Once[Scorer] = Once(self._make_scorer)
@@ -169,7 +169,7 @@ class Router:
             return 0.0
 
     async def _nearest(self, text: str) -> Route:
-        exact = self._exact.get(normalize(text)) if len(text) < LONGEST_CACHED else None
+        exact = self._exact.get(_letters(text)) if len(text) < LONGEST_CACHED else None
         if exact is not None:
             route = Route(self._plugins.table[exact], exact, 1.0, Rule.ALIAS)
         elif not text.strip() or not self._aliases:
@@ -191,3 +191,8 @@ class Router:
         if len(text) <= LONGEST_CACHED:
             self._decided.put(text, route)
         return route
+
+
+def _letters(text: str) -> str:
+    """What is compared by the letter; a text without any (an emoji) as it stands."""
+    return normalize(text) or text.strip()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from zoozl.chatbot.conversation import Conversation
+from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.interface import Plugin
 from zoozl.chatbot.message import Message
 from zoozl.chatbot.outbox import Outbox
@@ -288,8 +289,10 @@ class Turn:
         limit = services.timeout if plugin.timeout is None else plugin.timeout
         self.deadline = self._loop.time() + limit
         self._voice = voice
+        self._waits = False
         self._stage = RUNNING
         services.watch.add(self)
+        hit("before-consume")
         ending, complete = Ending.DONE, True
         try:
             if plugin.is_async:
@@ -317,6 +320,7 @@ class Turn:
             self._voice = None
             self._stage = ROUTING
             services.watch.discard(self)
+        hit("after-consume")
         if self.abandoned:
             log.warning("plugin %s came back at last; its turn was over long ago", plugin.name)
             raise Abandoned

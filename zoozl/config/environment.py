@@ -15,6 +15,12 @@ from zoozl.errors import ConfigError
 PREFIXES = ("AILINGBOT_", "ZOOZL_")
 RESERVED = ("ZOOZL_TEST_", "ZOOZL_FAILPOINT")
 
+# How switches are written in environments.
+SWITCH = {
+    **dict.fromkeys(("1", "true", "yes", "on", "y", "t"), True),
+    **dict.fromkeys(("0", "false", "no", "off", "n", "f"), False),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -83,6 +89,8 @@ def typed(text: str, annotation: Any, current: object = None) -> Any:
     """
     value = _parsed(text)
     wanted = {type(current)} if annotation is None else set(kinds(annotation))
+    if bool in wanted and str not in wanted:
+        return SWITCH.get(text.strip().lower(), value)
     if list in wanted and not isinstance(value, list) and not ({str, dict} & wanted or text.startswith("[")):
         pieces = [piece.strip() for piece in (value if isinstance(value, str) else text).split(",")]
         numbers = isinstance(current, list) and current and not any(isinstance(v, str) for v in current)

@@ -70,7 +70,8 @@ class Layers:
                 path = self.sections.canonical(written)
                 why = self.sections.refuse(path, value)
             except ConfigError as exc:
-                raise ConfigError(f"{place}: {exc}") from exc
+                # A channel cannot be loaded: the class that it names is to blame, if it names one.
+                raise ConfigError(f"{others.get((written[0], 'type'), place)}: {exc}") from exc
             if lenient and not (path[0] in self.values or path[0] in ROOT or path[0] in self.sections.names):
                 why = "is no key of zoozl"
             if why:

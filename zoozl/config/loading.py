@@ -17,10 +17,10 @@ from zoozl.config import environment
 from zoozl.config.layers import Layers, Place, inside, leaves, spelled
 from zoozl.config.locator import Path as KeyPath
 from zoozl.config.locator import locate
-from zoozl.config.sections import ROOT, Sections
+from zoozl.config.sections import ROOT, Sections, nearest
 from zoozl.config.validation import validated
 from zoozl.errors import ConfigError
-from zoozl.settings import RESERVED, ChannelOptions, Settings
+from zoozl.settings import RESERVED, ChannelOptions, Retention, Settings
 
 # What runs without a configuration.
 DEFAULTS = {"websocket_port": 1601, "extensions": list(BUNDLED)}
@@ -33,6 +33,7 @@ class Config:
     path: Path | None
     folder: Path
     settings: Settings
+    retention: Retention
     channels: dict[str, ChannelOptions]
     conf: dict[str, Any] = field(repr=False)
     warnings: tuple[str, ...]
@@ -192,6 +193,12 @@ def _checked(layers: Layers, path: Path | None, folder: Path, need_channel: bool
     """The configuration that `layers` hold. Raises ConfigError with every mistake found."""
     sections, values = layers.sections, layers.values
     settings = validated(layers, Settings, {key: values[key] for key in values if key in ROOT}, ())
+    retention = validated(layers, Retention, values.get("retention", {}), ("retention",))
+    for channel in retention.dedup if retention else ():
+        if channel != "default" and channel not in sections.channels:
+            place, rest = layers.place(("retention", "dedup", channel))
+            known = nearest(channel, [*sections.channels, "default"])
+            layers.problems.append(f"{place}{inside(rest)}: there is no channel of this name{known}")
     options = {
         name: validated(layers, sections.options(name), values[name], (name,))
         for name in values
@@ -203,7 +210,7 @@ def _checked(layers: Layers, path: Path | None, folder: Path, need_channel: bool
             layers.problems.append(
                 f"{place}{inside(rest)}: the extension has the name of the table [{name}], which is not its own"
             )
-    if layers.problems or settings is None:
+    if layers.problems or settings is None or retention is None:
         raise ConfigError("\n".join(layers.problems))
     valid = {name: model for name, model in options.items() if model is not None}
     on = {name: model for name, model in valid.items() if model.is_on}
@@ -215,7 +222,7 @@ def _checked(layers: Layers, path: Path | None, folder: Path, need_channel: bool
     for name, model in valid.items():
         conf[name] = _plain(model.model_dump(exclude_unset=True))
         conf |= {f"{name}_{key}": value for key, value in conf[name].items() if f"{name}_{key}" not in ROOT}
-    return Config(path, folder, settings, channels, conf, tuple(warnings), layers)
+    return Config(path, folder, settings, retention, channels, conf, tuple(warnings), layers)
 
 
 def _not_built(layers: Layers, options: Mapping[str, ChannelOptions]) -> list[str]:

@@ -15,7 +15,7 @@ from zoozl import registry
 from zoozl.channels.planned import ALIASES, PLANNED
 from zoozl.config.locator import Path
 from zoozl.errors import ConfigError
-from zoozl.settings import RESERVED, ChannelOptions, Settings
+from zoozl.settings import RESERVED, TABLES, ChannelOptions, Settings
 
 ROOT = Settings.model_fields
 
@@ -39,7 +39,7 @@ class Sections:
         self.built = frozenset(registry.names("channels")) | classes.keys()
         self.planned = PLANNED.keys() - self.built
         self.channels = self.built | self.planned
-        self.names = self.channels | set(RESERVED) | set(ALIASES)
+        self.names = self.channels | TABLES.keys() | set(RESERVED) | set(ALIASES)
 
     def options(self, channel: str) -> type[ChannelOptions]:
         """The model of a channel's options. Raises ConfigError when the channel cannot be imported."""
@@ -48,7 +48,10 @@ class Sections:
         if channel not in self._options:
             found = registry.find("channels", self._classes.get(channel, channel))
             beside = getattr(sys.modules[found.__module__], "Options", ChannelOptions)
-            self._options[channel] = getattr(found, "Options", beside)
+            options = getattr(found, "Options", beside)
+            if not (isinstance(options, type) and issubclass(options, ChannelOptions)):
+                raise ConfigError(f"channel {channel!r}: its Options must extend zoozl.settings.ChannelOptions")
+            self._options[channel] = options
         return self._options[channel]
 
     def keys(self, channel: str) -> set[str]:
@@ -94,30 +97,33 @@ class Sections:
             self.options(str(head))  # tells now if the channel cannot be imported
             if not is_table:
                 return f"is a channel, which has keys of its own: write [{head}], or {head}_port at the top"
-            return self._refuse_option(str(head), rest[0]) if rest else None
+            return self._refuse_option(str(head), self.options(str(head)), rest[0]) if rest else None
+        if head in TABLES and rest:
+            return self._refuse_option(str(head), TABLES[head], rest[0])
         if is_table or (isinstance(value, list) and value and all(isinstance(v, dict) for v in value)):
             return None
-        if head in RESERVED:
+        if head in RESERVED or head in TABLES:
             return f"is the name of a table: write [{head}]"
         if flat := sorted(f"{channel}_{head}" for channel in self.built if head in self.keys(channel)):
             return f"unknown key; did you mean {flat[0]}?"
         return "unknown key" + nearest(head, [*ROOT, *self.flat_keys()])
 
-    def _refuse_option(self, channel: str, option: str | int) -> str | None:
-        model = self.options(channel)
+    def _refuse_option(self, table: str, model: type[BaseModel], option: str | int) -> str | None:
         known = _names(model)
         if option in known or model.model_config.get("extra") == "allow":
             return None
-        short = str(option).removeprefix(f"{channel}_")
+        short = str(option).removeprefix(f"{table}_")
         if option in ROOT:
             return f"unknown key; {option} is a root key: write it above the first [table]"
-        return f"unknown key in [{channel}]" + nearest(short, known)
+        return f"unknown key in [{table}]" + nearest(short, known)
 
     def annotation(self, path: Path) -> Any:
         """The type of what is set at the canonical `path`, or None when nothing says."""
         head, *rest = path
         if head in ROOT:
             return _inner(Settings, path)
+        if head in TABLES:
+            return _inner(TABLES[head], rest)
         return _inner(self.options(str(head)), rest) if head in self.channels else None
 
 

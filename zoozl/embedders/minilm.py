@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,9 @@ class Embedder:
 
     def _read(self) -> "tuple[Tokenizer, Any]":
         # Imported here: both cost time and memory that a bot with another embedder need not pay.
+        # Before the import: onnxruntime would leave a device id and a database of events in the home folder, to be
+        # sent to its maker.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
             import onnxruntime  # type: ignore[import-untyped]
             from tokenizers import Tokenizer

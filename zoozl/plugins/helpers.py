@@ -10,12 +10,11 @@ class Help(Interface):
 
     name = "help"
     description = "Says what you can ask."
-    aliases = ("help", "/help", "what can you do")
+    aliases = ("help", "/help", "what can you do", "can you help me", "what can I ask you")
 
     async def consume(self, context: InterfaceRoot, package: Package) -> None:
         """List the plugins and the first phrases that call them."""
-        asked = package.last_message_text.strip().casefold() in ("help", "/help", "what can you do")
-        lines = ["Here is what you can ask:" if asked else "I did not understand that. You can ask:"]
+        lines = ["Here is what you can ask:" if package.matched else "I did not understand that. You can ask:"]
         for plugin in context.plugins.all:
             phrases = [alias for alias in plugin.aliases if alias not in SPECIAL]
             if plugin.interface is self or not phrases or SPECIAL & set(plugin.aliases):

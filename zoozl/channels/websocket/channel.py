@@ -27,6 +27,7 @@ from zoozl.channels.websocket.frames import (
     encode_welcome,
 )
 from zoozl.chatbot.core import Chatbot
+from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Address, Event, Message
 from zoozl.errors import Away, Overloaded, StoreError, Undeliverable
 from zoozl.settings import ChannelOptions, UrlPath
@@ -208,6 +209,7 @@ class Channel:
             if error is not None:
                 connection.write_soon(encode_error("the message could not be kept, try again later", number))
             elif keys:
+                hit("accepted")
                 connection.write_soon(encode_ack(number))
 
         if receipt.pending:

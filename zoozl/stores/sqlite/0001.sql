@@ -62,7 +62,7 @@ CREATE TABLE outbox (
     next_at REAL NOT NULL DEFAULT 0,
     error TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX outbox_lane ON outbox (lane, id);
+-- No index by lane: what waits is little, and every reply passes through here.
 
 -- Events and replies that were given up.
 CREATE TABLE dead (

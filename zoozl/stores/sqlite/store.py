@@ -24,6 +24,8 @@ KEPT = 5_000
 KEPT_BYTES = 64 << 20
 # `conversation.at` is for retention, which counts in days: it need not be right to the minute.
 TOUCH = 3600.0
+# Numbers are reserved in the file by so many, so that none is given twice after a crash.
+BLOCK = 100_000
 
 
 class Store:
@@ -32,7 +34,7 @@ class Store:
     def __init__(self, path: Path, lock: Lock, db: sqlite3.Connection, high: int) -> None:
         self.path = path
         self._lock = lock
-        self._number = high
+        self._number = self._reserved = high
         self._writer = Writer(db, Batch)
         self._loop = asyncio.get_running_loop()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -54,7 +56,11 @@ class Store:
             lock = Lock(path)
             try:
                 db = connect(path, synchronous)
-                (high,) = db.execute("SELECT high FROM counter").fetchone()
+                # What is there counts too: a reservation may have failed on a full disk.
+                (high,) = db.execute(
+                    "SELECT max((SELECT high FROM counter), (SELECT coalesce(max(seq), 0) FROM inbox),"
+                    " (SELECT coalesce(max(id), 0) FROM outbox), (SELECT coalesce(max(seq), 0) FROM outbox))"
+                ).fetchone()
             except BaseException:
                 lock.close()
                 raise
@@ -64,8 +70,11 @@ class Store:
 
     def next_number(self) -> int:
         """See OutboxStore."""
-        # Every transaction notes the highest number in it: those that were given and never written are free.
         self._number += 1
+        if self._number > self._reserved:
+            # Durable before any of the numbers is: the writer does it first.
+            self._reserved += BLOCK
+            self._writer.submit(Reserve(self._reserved))
         return self._number
 
     def accept(self, event: Event, lane: str) -> Receipt:
@@ -142,6 +151,8 @@ class Store:
         rows = await self._read(
             f"SELECT id, seq, n, lane, address, message, attempts FROM outbox {where} ORDER BY id",  # noqa: S608
             values,
+            # Who asks is going to send them: not before they are on disk.
+            durable=True,
         )
         return [
             Reply(i, seq, n, lane, codec.load_address(address), codec.load_message(message), attempts)
@@ -230,8 +241,9 @@ class Store:
         self._writer.submit(read)
         return await read.result
 
-    async def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        read: Read[list[Any]] = Read(lambda db: db.execute(sql, values).fetchall(), self._loop.create_future())
+    async def _read(self, sql: str, values: tuple[Any, ...] = (), *, durable: bool = False) -> list[Any]:
+        result = self._loop.create_future()
+        read: Read[list[Any]] = Read(lambda db: db.execute(sql, values).fetchall(), result, durable=durable)
         self._writer.submit(read)
         return await read.result
 
@@ -309,10 +321,9 @@ INSERT_MESSAGE = (
 class Batch:
     """Rows of all operations of a transaction, table by table."""
 
-    __slots__ = ("conversations", "delivered", "done", "high", "inbox", "messages", "outbox", "with_files")
+    __slots__ = ("conversations", "delivered", "done", "inbox", "messages", "outbox", "with_files")
 
     def __init__(self) -> None:
-        self.high = 0
         self.inbox: dict[int, Receipt] = {}
         self.messages: list[tuple[Any, ...]] = []
         self.with_files: dict[int, Message] = {}
@@ -323,9 +334,6 @@ class Batch:
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put all rows in, and begin anew."""
-        if self.high:
-            db.execute("UPDATE counter SET high = max(high, ?)", (self.high,))
-            self.high = 0
         if self.inbox:
             now = time.time()
             db.executemany(
@@ -383,7 +391,6 @@ class Batch:
         """Replies to be delivered."""
         now = time.time()
         for r in replies:
-            self.high = max(self.high, r.id, r.seq)
             self.outbox.append(
                 (
                     r.id,
@@ -450,7 +457,6 @@ class Accept(_Operation):
                 # After a rollback: the first one could not be accepted, and this one's turn will not run, because
                 # it was told to be a duplicate. Its sender has to send it again.
                 raise sqlite3.IntegrityError("the event that it repeats could not be accepted")
-        batch.high = max(batch.high, receipt.seq)
         batch.inbox[receipt.seq] = receipt
 
     def refuse(self) -> None:
@@ -587,6 +593,17 @@ class Bury(_Operation):
         )
         batch.send(self.replies)
         batch.finish(self.receipt.seq)
+
+
+class Reserve(_Operation):
+    """Numbers up to one will be given. Until that is on disk, nothing else gets there."""
+
+    def __init__(self, high: int) -> None:
+        self.high = high
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Note it, before what came before: that may have such a number already."""
+        db.execute("UPDATE counter SET high = max(high, ?)", (self.high,))
 
 
 class Write(_Operation):

@@ -1,0 +1,194 @@
+"""What `zoozl store` reads, beside a running server: figures, dead letters, export, backup, check."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from zoozl.chatbot.message import MessagePart
+from zoozl.errors import StoreError
+from zoozl.stores.sqlite.codec import load_address, load_parts
+from zoozl.stores.sqlite.commands import Progress
+from zoozl.stores.sqlite.file import check_schema, migrations, open_readonly
+
+TABLES = ("conversation", "message", "inbox", "outbox", "dead", "dedup", "value")
+TIMED = ("conversation", "message", "inbox", "outbox", "dead", "dedup")
+STEP = 1_000
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The store's file at one moment, however long one reads. Raises StoreError."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no store yet; the server makes it when it first starts")
+    db = open_readonly(path)
+    try:
+        version = check_schema(db, path)
+        if version < len(migrations()):
+            raise StoreError(f"{path}: has the schema of an older zoozl ({version}); start the server once")
+        db.execute("BEGIN")
+        db.execute("SELECT high FROM counter").fetchone()
+        yield db
+    except sqlite3.Error as exc:
+        raise StoreError(f"{path}: {exc}") from exc
+    finally:
+        db.close()
+
+
+def when(at: float) -> str:
+    """Seconds since the epoch as people write it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def stats(db: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """Figures by name."""
+    found: dict[str, Any] = {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "log_bytes": _size(path.with_name(path.name + "-wal")),
+        "free_bytes": db.execute("PRAGMA freelist_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0],
+        "schema": db.execute("PRAGMA user_version").fetchone()[0],
+    }
+    for table in TABLES:
+        found[table] = {"rows": db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]}  # noqa: S608
+        if table in TIMED:
+            (oldest,) = db.execute(f"SELECT min(at) FROM {table}").fetchone()  # noqa: S608
+            found[table]["oldest"] = None if oldest is None else when(oldest)
+    return found
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def dead_letters(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """All of them, oldest first, without their text."""
+    for number, kind, at, address, talker, error in db.execute(
+        "SELECT id, kind, at, address, talker, error FROM dead ORDER BY id"
+    ):
+        channel = load_address(address).channel
+        yield {"id": number, "kind": kind, "at": when(at), "channel": channel, "talker": talker, "error": error}
+
+
+def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> Iterator[dict[str, Any]]:
+    """Conversations, then messages in the order in which they were kept; of one talker or of all."""
+    where, values = ("WHERE talker = ?", (talker,)) if talker is not None else ("", ())
+    for lane, uuid, channel, who, subject, greeted, data, at in db.execute(
+        f"SELECT lane, uuid, channel, talker, subject, greeted, data, at FROM conversation {where} ORDER BY lane",  # noqa: S608
+        values,
+    ):
+        yield {
+            "type": "conversation",
+            "lane": lane,
+            "uuid": uuid,
+            "channel": channel,
+            "talker": who,
+            "subject": subject,
+            "greeted": bool(greeted),
+            "data": json.loads(data),
+            "last": when(at),
+        }
+    (high,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
+    where, values = ("talker = ?", (talker,)) if talker is not None else ("1", ())
+    for low in range(0, high, STEP):
+        rows = db.execute(
+            "SELECT lane, talker, from_bot, author, at, platform_id, text, parts FROM message"
+            f" WHERE id > ? AND id <= ? AND {where} ORDER BY id",  # noqa: S608
+            (low, low + STEP, *values),
+        )
+        yield from map(_message, rows)
+        progress(min(low + STEP, high), high)
+
+
+def _message(row: tuple[Any, ...]) -> dict[str, Any]:
+    lane, talker, from_bot, author, at, platform_id, text, parts = row
+    found = {
+        "type": "message",
+        "lane": lane,
+        "talker": talker,
+        "from_bot": bool(from_bot),
+        "author": author,
+        "at": datetime.fromtimestamp(at, UTC).isoformat(),
+        "id": platform_id,
+        "text": text,
+    }
+    if parts is not None:
+        loaded: list[MessagePart] = load_parts(parts)
+        found["text"] = " ".join(part.text for part in loaded if part.text)
+        found["parts"] = json.loads(parts)
+    return found
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A file to write, for its owner only, that becomes `path` at the end, all at once.
+
+    Raises StoreError if `path` is there. An error inside leaves nothing behind.
+    """
+    if path.exists() or path.is_symlink():
+        raise StoreError(f"{path}: is there already, and is not overwritten")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.resolve().parent)
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be written: {exc.strerror}") from exc
+    try:
+        os.close(handle)
+        yield Path(name)
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
+        try:
+            # Unlike a rename, it never replaces a file that has come up meanwhile.
+            os.link(name, path)
+        except FileExistsError as exc:
+            raise StoreError(f"{path}: is there already, and is not overwritten") from exc
+        except OSError:
+            os.rename(name, path)  # a file system without links
+    finally:
+        for end in ("", "-journal", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name + end)
+
+
+def backup(db: sqlite3.Connection, path: Path, progress: Progress) -> int:
+    """Copy the store as it is at this moment into a new file; its size in bytes. Raises StoreError."""
+    with new_file(path) as part:
+        copy = sqlite3.connect(part)
+        try:
+            # Steps of one read transaction: the server's writing does not make it begin again.
+            db.backup(copy, pages=STEP, progress=lambda _, left, total: progress(total - left, total), sleep=0)
+        except sqlite3.Error as exc:
+            raise StoreError(f"{path}: {exc}") from exc
+        finally:
+            copy.close()
+    return path.stat().st_size
+
+
+def check(db: sqlite3.Connection, working: Callable[[float], None]) -> tuple[list[str], dict[str, int]]:
+    """What is wrong with the file, and how many rows have lost what they belonged to (which hurts nobody).
+
+    `working` is called now and then with the seconds that have passed.
+    """
+    begun = time.monotonic()
+    db.set_progress_handler(lambda: working(time.monotonic() - begun), 1_000_000)
+    try:
+        wrong = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        lanes = "NOT EXISTS (SELECT 1 FROM conversation c WHERE c.lane = m.lane)"
+        orphans = {
+            "messages without a conversation": f"SELECT count(*) FROM message m WHERE {lanes}",  # noqa: S608
+            "replies without a conversation": f"SELECT count(*) FROM outbox m WHERE {lanes}",  # noqa: S608
+        }
+        return wrong, {name: db.execute(sql).fetchone()[0] for name, sql in orphans.items()}
+    finally:
+        db.set_progress_handler(None, 0)
