@@ -95,14 +95,19 @@ class Chatbot:
             log.info("%d conversations go on where they were cut", len(seen))
         if suspects:
             self._gate.clear()
+            self._lanes.seqs.update(receipt.seq for receipt in suspects)
             self._alone = asyncio.create_task(self._one_by_one(suspects))
 
     async def take_up(self) -> None:
         """Go on with events and replies that were put back into the store, as with dead letters tried again."""
+        # Before and after reading: what ended meanwhile is in the first look only, what came in the second.
+        replies = self._outbox.ids()
         for reply in await self._store.undelivered():
-            self._outbox.take_up(reply)
+            if reply.id not in replies and reply.id not in self._outbox.ids():
+                self._outbox.deliver_soon(reply.lane, [reply], None)
+        events = set(self._lanes.seqs)
         for receipt in await self._store.unfinished():
-            if receipt.seq not in self._lanes.seqs:
+            if receipt.seq not in events and receipt.seq not in self._lanes.seqs:
                 self._lanes.submit(receipt)
 
     async def _one_by_one(self, suspects: list[Receipt]) -> None:
@@ -116,6 +121,7 @@ class Chatbot:
         except StoreError as exc:
             log.error("what is left of the last crash waits for the next start: %s", exc)
         finally:
+            self._lanes.seqs.difference_update(receipt.seq for receipt in suspects)
             self._gate.set()
 
     async def _bury(self, receipt: Receipt) -> None:

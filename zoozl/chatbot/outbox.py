@@ -121,11 +121,10 @@ class Outbox:
         queue.extend(behind)
         await self._first_tries(lane, queue)
 
-    def take_up(self, reply: Reply) -> None:
-        """Send a recorded reply, unless it is on its way already."""
-        on_its_way = [r for r, _ in self._queues.get(reply.lane, ())] + list(self._unconfirmed.get(reply.lane, ()))
-        if all(other.id != reply.id for other in on_its_way):
-            self.deliver_soon(reply.lane, [reply], None)
+    def ids(self) -> set[int]:
+        """The replies that are on their way."""
+        waiting = [reply.id for queue in self._queues.values() for reply, _ in queue]
+        return {*waiting, *(reply.id for replies in self._unconfirmed.values() for reply in replies)}
 
     def confirm(self, lane: str, last: int) -> None:
         """Every reply of the lane up to the id `last` has arrived."""

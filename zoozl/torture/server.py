@@ -129,6 +129,8 @@ def _toml(config: Config | None, extensions: list[str], port: int) -> str:
         "host": "127.0.0.1",
         "store": f"sqlite:///zoozl.db?synchronous={synchronous}",
         "log_level": "WARNING",
+        # A refusal would let the next message overtake the one that has to be sent again.
+        "lane_depth": 1_000_000,
     }
     return "".join(f"{_value(key)} = {_value(value)}\n" for key, value in {**root, **_tables(config)}.items())
 

@@ -80,6 +80,8 @@ def connect(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
     Raises StoreError for a file that is not a store of zoozl, or of a newer version, or cannot be written.
     """
     try:
+        # Only its owner's business; the files that SQLite puts beside it get the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         # The writer thread is the only user; it is opened by another one.
         db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
@@ -92,6 +94,8 @@ def connect(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
         except BaseException:
             db.close()
             raise
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be opened for writing: {exc.strerror}") from exc
     except sqlite3.Error as exc:
         raise StoreError(f"{path}: {exc}") from exc
     return db

@@ -104,8 +104,8 @@ def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> It
     where, values = ("talker = ?", (talker,)) if talker is not None else ("1", ())
     for low in range(0, high, STEP):
         rows = db.execute(
-            "SELECT lane, talker, from_bot, author, at, platform_id, text, parts FROM message"
-            f" WHERE id > ? AND id <= ? AND {where} ORDER BY id",  # noqa: S608
+            "SELECT lane, talker, from_bot, author, at, platform_id, text, parts FROM message"  # noqa: S608
+            f" WHERE id > ? AND id <= ? AND {where} ORDER BY id",
             (low, low + STEP, *values),
         )
         yield from map(_message, rows)

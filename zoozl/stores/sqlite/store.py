@@ -298,7 +298,8 @@ def _read_conversation(db: sqlite3.Connection, lane: str) -> tuple[State | None,
         "SELECT uuid, talker, subject, greeted, data, at FROM conversation WHERE lane = ?", (lane,)
     ).fetchone()
     rows = db.execute(
-        "SELECT id, from_bot, author, at, platform_id, text, parts FROM message WHERE lane = ? ORDER BY id DESC LIMIT ?",
+        "SELECT id, from_bot, author, at, platform_id, text, parts FROM message WHERE lane = ?"
+        " ORDER BY id DESC LIMIT ?",
         (lane, WINDOW),
     ).fetchall()
     messages = []
@@ -507,7 +508,11 @@ class Commit(_Operation):
         batch.say(receipt.lane, receipt.seq, address.talker, outcome.messages)
         for message in outcome.marked:
             if message.row:
-                db.execute("UPDATE message SET parts = ? WHERE id = ?", (codec.dump_parts(message.parts), message.row))
+                # With its lane: the number may be another message's by now, if this one was forgotten.
+                db.execute(
+                    "UPDATE message SET parts = ? WHERE id = ? AND lane = ?",
+                    (codec.dump_parts(message.parts), message.row, receipt.lane),
+                )
         batch.send(outcome.replies)
         batch.finish(receipt.seq)
 

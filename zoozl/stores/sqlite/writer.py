@@ -106,7 +106,7 @@ class Writer:
             try:
                 self._transact(operations)
                 results: list[tuple[Operation, StoreError | None]] = [(operation, None) for operation in operations]
-            except sqlite3.Error as exc:
+            except Exception as exc:  # an error of SQLite, or a value that it cannot take: the thread goes on
                 results = self._one_by_one(operations, exc)
             self._call(self._settled, results)
         self._db.close()
@@ -132,7 +132,7 @@ class Writer:
                 db.execute("ROLLBACK")
             raise
 
-    def _one_by_one(self, operations: list[Operation], exc: sqlite3.Error) -> list[tuple[Operation, StoreError | None]]:
+    def _one_by_one(self, operations: list[Operation], exc: Exception) -> list[tuple[Operation, StoreError | None]]:
         """After a failure: what one operation did wrong must not be the fault of the others."""
         if len(operations) == 1:
             return [(operations[0], _refused(operations[0], exc))]
@@ -141,7 +141,7 @@ class Writer:
             try:
                 self._transact([operation])
                 results.append((operation, None))
-            except sqlite3.Error as again:
+            except Exception as again:  # the same
                 results.append((operation, _refused(operation, again)))
         return results
 
@@ -164,7 +164,7 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
 
-def _refused(operation: Operation, exc: sqlite3.Error) -> StoreError:
+def _refused(operation: Operation, exc: Exception) -> StoreError:
     operation.refuse()
     log.error("the store cannot write: %s", exc)
     return StoreError(f"the store cannot write: {exc}")
