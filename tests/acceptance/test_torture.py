@@ -78,7 +78,7 @@ from zoozl.stores.sqlite import writer
 from zoozl.stores.sqlite.store import Accept
 hit = writer.hit
 def slowly(name):
-    time.sleep(0.02)
+    time.sleep(0.1)
     hit(name)
 writer.hit = slowly
 early = Accept.settle_early
@@ -103,7 +103,7 @@ def test_a_server_that_breaks_a_promise_is_found_out(tmp_path, sabotage, kills, 
         sabotage + "from zoozl.chatbot import Interface\nclass Nothing(Interface): pass\n"
     )
     (tmp_path / "chatbot.toml").write_text("extensions = ['zoozl.torture.plugin', 'sabotage']\n")
-    plan = ("--kills", str(kills), "--talkers", "4", "--messages", "60", "--seed", "1")
+    plan = ("--kills", str(kills), "--talkers", "4", "--messages", "40", "--seed", "1")
     done = torture(tmp_path, "--conf", "chatbot.toml", *plan)
     assert done.returncode == 1, done.stdout + done.stderr
     broken = done.stdout.partition("BROKEN  each took effect exactly once and in order")[2]

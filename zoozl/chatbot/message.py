@@ -78,6 +78,9 @@ class Message:
     @property
     def size(self) -> int:
         """Characters of its texts and bytes of its files, for keeping memory within bounds."""
+        if len(self.parts) == 1:
+            part = self.parts[0]
+            return len(part.text) + len(part.binary)
         return sum(len(part.text) + len(part.binary) for part in self.parts)
 
     def __eq__(self, other: object) -> bool:

@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -41,6 +42,7 @@ HEARTBEAT = 30.0
 RESUMABLE = "r-"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 RESUMED_ELSEWHERE = 4001
+NOT_KEPT = "the message could not be kept, try again later"
 
 
 class Options(ChannelOptions):
@@ -88,6 +90,19 @@ class Connection:
         task = asyncio.ensure_future(_if_there(work))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
+
+    def settled(self, number: str, error: StoreError | None) -> None:
+        """A message with an id is on disk, or never will be."""
+        if error is None:
+            hit("accepted")
+            self.write_soon(encode_ack(number))
+        else:
+            self.write_soon(encode_error(NOT_KEPT, number))
+
+    def refused(self, error: StoreError | None) -> None:
+        """The same for a plain client, which hears of failures only."""
+        if error is not None:
+            self.write_soon(encode_error(NOT_KEPT))
 
     def abort(self) -> None:
         """Let go at once of a client that does not answer: a close frame would wait behind what it does not read."""
@@ -205,17 +220,13 @@ class Channel:
             connection.write_soon(encode_error(str(exc), number))
             return
 
-        def settled(error: StoreError | None) -> None:
-            if error is not None:
-                connection.write_soon(encode_error("the message could not be kept, try again later", number))
-            elif keys:
-                hit("accepted")
-                connection.write_soon(encode_ack(number))
-
-        if receipt.pending:
-            receipt.settled = settled
+        if not receipt.pending:
+            if keys:
+                connection.settled(number, None)
         elif keys:
-            settled(None)
+            receipt.settled = partial(connection.settled, number)
+        else:
+            receipt.settled = connection.refused
 
     def _welcome(self, connection: Connection, hello: Hello) -> None:
         """Give the connection to the talker of its token, and send what waited for that one."""

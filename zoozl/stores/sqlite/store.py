@@ -206,15 +206,15 @@ class Store:
         self._remember(kept, [*messages, *missed])
         while len(self._kept) > KEPT or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
             _, oldest = self._kept.popitem(last=False)
-            self._kept_bytes -= sum(map(_size, oldest.messages))
+            self._kept_bytes -= sum(message.size for message in oldest.messages)
         return kept
 
     def _remember(self, kept: _Kept, messages: Sequence[Message]) -> None:
         for message in messages:
             kept.messages.append(message)
-            self._kept_bytes += _size(message)
+            self._kept_bytes += message.size
             if len(kept.messages) > WINDOW:
-                self._kept_bytes -= _size(kept.messages.popleft())
+                self._kept_bytes -= kept.messages.popleft().size
 
     async def get(self, space: str, key: str) -> str | None:
         """See KeyValue."""
@@ -261,7 +261,7 @@ class Store:
         """The same for some of them."""
         for lane in lanes:
             if (kept := self._kept.pop(lane, None)) is not None:
-                self._kept_bytes -= sum(map(_size, kept.messages))
+                self._kept_bytes -= sum(message.size for message in kept.messages)
 
     async def apart(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function(connection)` returns, run by the writer outside of a transaction. Raises StoreError."""
@@ -287,10 +287,6 @@ class _Kept:
         self.state = state
         self.at = at
         self.messages: deque[Message] = deque()
-
-
-def _size(message: Message) -> int:
-    return sum(len(part.binary) for part in message.parts)
 
 
 def _read_conversation(db: sqlite3.Connection, lane: str) -> tuple[State | None, float, list[Message]]:
