@@ -78,7 +78,7 @@ from zoozl.stores.sqlite import writer
 from zoozl.stores.sqlite.store import Accept
 hit = writer.hit
 def slowly(name):
-    time.sleep(0.1)
+    time.sleep(0.05)
     hit(name)
 writer.hit = slowly
 early = Accept.settle_early

@@ -61,8 +61,13 @@ class Outbox:
     def _tell(self, address: Address, message: Message) -> None:
         lane = scope_key(address)
         number = self._store.next_number()
-        reply = Reply(number, number, 0, lane, address, message)
+        reply = Reply(number, number, 0, lane, address, message, kept=self.keeps(address))
         self.deliver_soon(lane, [reply], self._store.record([reply], [message]))
+
+    def keeps(self, address: Address) -> bool:
+        """Whether a reply to this address can be delivered later, if not now."""
+        keeps = getattr(self.senders.get(address.channel), "keeps", None)
+        return keeps is None or bool(keeps(address))
 
     def deliver_soon(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
         """Send `replies` from the background once they are durable."""
@@ -197,7 +202,7 @@ class Outbox:
             if len(waiting) > MOST_UNCONFIRMED:
                 # Of a client that reads and never acknowledges; it gets them again when it resumes.
                 waiting.popleft()
-        else:
+        elif reply.kept:
             self._store.delivered(reply)
         return True
 
@@ -206,12 +211,14 @@ class Outbox:
             self._bury(reply, f"given up after {reply.attempts} tries: {exc}")
             return True
         reply.retry_after = exc.retry_after if isinstance(exc, DeliveryError) else None
-        self._store.failed(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
+        if reply.kept:
+            self._store.failed(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
         log.warning("reply %s is not delivered yet (try %d): %s", reply.key, reply.attempts, exc)
         return False
 
     def _bury(self, reply: Reply, error: str) -> None:
-        self._store.dead(reply, error)
+        if reply.kept:
+            self._store.dead(reply, error)
         log.info("reply %s cannot be delivered: %s", reply.key, error)
 
     async def join(self) -> None:

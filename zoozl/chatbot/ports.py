@@ -100,6 +100,8 @@ class Reply:
     address: Address
     message: Message
     attempts: int = 0
+    kept: bool = True
+    """False if nobody could be given it later: it is in the history, and never in the store's outbox."""
     retry_after: float | None = None
     """What the platform asked for at the last try, in seconds."""
 
@@ -222,7 +224,11 @@ class Embedder(Protocol):
 
 
 class Sender(Protocol):
-    """The outgoing side of a channel."""
+    """The outgoing side of a channel.
+
+    It may have `keeps(address) -> bool` as well: False for a talker who is gone for good with the connection, so
+    that nothing is kept for later.
+    """
 
     async def send(self, address: Address, message: Message, key: str) -> bool | None:
         """Deliver within a minute; False means that `Chatbot.confirm` will tell when it has arrived.

@@ -414,8 +414,9 @@ class Turn:
         receipt = self.receipt
         event = receipt.event
         number = self._services.store.next_number
+        kept = bool(said) and self._services.outbox.keeps(event.address)
         replies = [
-            Reply(number(), receipt.seq, first + n, receipt.lane, event.address, message)
+            Reply(number(), receipt.seq, first + n, receipt.lane, event.address, message, kept=kept)
             for n, message in enumerate(said)
         ]
         # The talker's own line comes before the first answer, once.

@@ -111,7 +111,8 @@ class Store:
 
     def _send(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
-            self._outbox.setdefault(reply.lane, {})[reply.id] = reply
+            if reply.kept:
+                self._outbox.setdefault(reply.lane, {})[reply.id] = reply
 
     async def undelivered(self, lane: str | None = None) -> list[Reply]:
         """See OutboxStore."""

@@ -99,9 +99,11 @@ class Talker:
                 writer.exception()  # the connection broke; the reader noticed as well
 
     async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """First what may have been lost, and a little more; then what is new."""
+        """First what may have been lost, and a few of any age that cannot have been; then what is new."""
         missing = min(set(range(1, self.sent + 1)) - self.acknowledged, default=self.sent + 1)
-        for number in range(max(1, missing - self._random.randint(0, OVERLAP)), self.sent + 1):
+        # Not always the latest: sending those again would hide that they had been lost.
+        old = self._random.sample(range(1, missing), min(missing - 1, self._random.randint(0, OVERLAP)))
+        for number in [*sorted(old), *range(missing, self.sent + 1)]:
             self.repeated += 1
             await self._say(socket, number)
         while True:

@@ -272,6 +272,10 @@ class Channel:
                 else:
                     connection.abort()
 
+    def keeps(self, address: Address) -> bool:
+        """Replies wait for those who can come back."""
+        return address.talker.startswith(RESUMABLE)
+
     async def send(self, address: Address, message: Message, key: str) -> bool:
         """Write a reply to its talker's socket; False if it is delivered only when the client acknowledges it.
 

@@ -388,6 +388,8 @@ class Batch:
         """Replies to be delivered."""
         now = time.time()
         for r in replies:
+            if not r.kept:
+                continue
             self.outbox.append(
                 (
                     r.id,
