@@ -7,7 +7,7 @@ import pytest
 from zoozl.chatbot import Address, Message
 from zoozl.chatbot.outbox import Outbox
 from zoozl.chatbot.ports import Reply
-from zoozl.errors import DeliveryError, StoreError, Undeliverable
+from zoozl.errors import Away, DeliveryError, StoreError, Undeliverable
 from zoozl.stores.memory import Store
 
 
@@ -108,3 +108,42 @@ async def test_a_channel_that_is_not_there_is_a_dead_letter():
 def test_nothing_can_be_told_before_the_start():
     with pytest.raises(RuntimeError, match="not started"):
         Outbox(Store()).tell(Address("c", talker="t"), "hello")
+
+
+async def test_one_who_stops_waiting_for_the_disk_does_not_take_it_from_the_turn():
+    outbox = outbox_with(Sender())
+    durable = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(outbox.deliver("lane", replies("a"), durable))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not durable.cancelled()
+    durable.set_result(None)
+    await outbox.join()
+
+
+async def test_nothing_overtakes_what_waited_for_a_talker_who_comes_back():
+    sender, there = Sender(), False
+
+    async def send(address, message, key):
+        if not there:
+            raise Away("not here")
+        sender.sent.append(message.text)
+
+    outbox = outbox_with(sender)
+    sender.send = send
+    store = outbox._store
+    for number, text in enumerate("ab", 1):
+        (reply,) = replies(text, seq=number)
+        store.record([reply], [])
+        await outbox.deliver("lane", [reply], None)
+
+    def ready():
+        nonlocal there
+        there = True
+        (late,) = replies("c", seq=9)
+        store.record([late], [])
+        outbox.deliver_soon("lane", [late], None)
+
+    await outbox.resume("lane", 0, ready)
+    assert sender.sent == ["a", "b", "c"]

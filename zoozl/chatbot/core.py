@@ -173,9 +173,12 @@ class Chatbot:
         self._lanes.submit(receipt)
         return receipt
 
-    async def resume(self, address: Address, last: int = 0) -> None:
-        """A talker is back who has every reply up to the key `last`: send what waited. Raises StoreError."""
-        await self._outbox.resume(scope_key(address), last)
+    async def resume(self, address: Address, last: int = 0, ready: Callable[[], None] = lambda: None) -> None:
+        """A talker is back who has every reply up to the key `last`: send what waited. Raises StoreError.
+
+        Until `ready()` is called the channel must raise Away for this talker, or a reply could overtake those.
+        """
+        await self._outbox.resume(scope_key(address), last, ready)
 
     def confirm(self, address: Address, last: int) -> None:
         """Every reply to this talker up to the key `last` has arrived."""

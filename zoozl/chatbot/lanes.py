@@ -119,5 +119,10 @@ class Lanes:
 async def _guarded(key: str, work: Awaitable[None]) -> None:
     try:
         await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # the server is stopping
+        log.exception("an event of lane %s awaited something that was cancelled", key)
     except Exception:  # whatever happens to one event, the lane goes on
         log.exception("an event of lane %s failed", key)

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Address, Message, scope_key
@@ -103,13 +103,17 @@ class Outbox:
             else:
                 del self._queues[lane]
 
-    async def resume(self, lane: str, last: int) -> None:
-        """Send what waited for a talker who has come back and has everything up to the reply with the id `last`."""
+    async def resume(self, lane: str, last: int, ready: Callable[[], None]) -> None:
+        """Send what waited for a talker who has come back and has everything up to the reply with the id `last`.
+
+        `ready()` is called when nothing can overtake what waited: until then the channel must not send.
+        """
         while lane in self._queues:  # noqa: ASYNC110 - rare and short; an event would be made for every message
             # Somebody is at the last connection still; it ends with an error, or with the reply delivered.
             await asyncio.sleep(0.01)
         queue: deque[tuple[Reply, Done]] = deque()
         self._queues[lane] = queue
+        ready()
         self._unconfirmed.pop(lane, None)
         try:
             waiting = await self._store.undelivered(lane)
@@ -168,7 +172,8 @@ class Outbox:
     async def _wait(self, durable: Done) -> bool:
         try:
             if durable is not None:
-                await durable
+                # Shielded: the turn waits for the same, and who waits here may be cancelled with a connection.
+                await asyncio.shield(durable)
         except StoreError as exc:
             # Not recorded: sending it now and again after the turn is run anew would be twice.
             log.error("replies are held back, they could not be recorded: %s", exc)

@@ -397,8 +397,8 @@ class Turn:
 
     def flush(self) -> None:
         """Record and send what was said so far, before the turn has ended."""
-        if self._stage == ENDING:
-            return  # the commit has it
+        if self._stage == ENDING or self.receipt.failed:
+            return  # the commit has it, or it never happened
         self.talking = True
         replies, said = self._unrecorded()
         if replies:

@@ -63,7 +63,7 @@ def talker_of(token: str) -> str:
 class Connection:
     """One client."""
 
-    __slots__ = ("acks", "address", "background", "greeted", "heard", "socket", "spoke", "timer")
+    __slots__ = ("acks", "address", "background", "greeted", "heard", "ready", "socket", "spoke", "timer")
 
     def __init__(self, socket: web.WebSocketResponse, address: Address) -> None:
         self.socket = socket
@@ -71,6 +71,8 @@ class Connection:
         self.acks = False
         """It said hello: it acknowledges, and is acknowledged to."""
         self.greeted = False
+        self.ready = True
+        """Replies may be sent: nothing that waited can be overtaken."""
         self.spoke = False
         self.heard = True
         """Whether anything came since the last ping."""
@@ -90,6 +92,8 @@ class Connection:
         task = asyncio.ensure_future(_if_there(work))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
+        # A task that is cancelled before its first step leaves it as it is.
+        task.add_done_callback(lambda _: work.close())
 
     def settled(self, number: str, error: StoreError | None) -> None:
         """A message with an id is on disk, or never will be."""
@@ -237,6 +241,7 @@ class Channel:
         del self._connections[connection.address.talker]
         address = connection.address = Address(self.name, talker=talker_of(token))
         connection.acks = True
+        connection.ready = False
         connection.greeted = known
         earlier = self._connections.get(address.talker)
         self._connections[address.talker] = connection
@@ -245,8 +250,16 @@ class Channel:
         connection.do_soon(self._resume(connection, token, hello.last if known else 0))
 
     async def _resume(self, connection: Connection, token: str, last: int) -> None:
+        def ready() -> None:
+            connection.ready = True
+
         await connection.write(encode_welcome(token))
-        await self._bot.resume(connection.address, last)
+        try:
+            await self._bot.resume(connection.address, last, ready)
+        except StoreError as exc:
+            log.error("a talker cannot be given what waited: %s", exc)
+            await connection.socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
+            return
         if not connection.greeted:
             self._greet(connection)
 
@@ -282,7 +295,7 @@ class Channel:
         Raises Away for a talker who may come back, Undeliverable for one who cannot.
         """
         connection = self._connections.get(address.talker)
-        if connection is None or connection.socket.closed:
+        if connection is None or connection.socket.closed or not connection.ready:
             raise _gone(address)
         acks = connection.acks
         try:
