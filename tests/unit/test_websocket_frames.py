@@ -12,7 +12,7 @@ from zoozl.chatbot import Message, MessagePart
 
 
 def test_a_text_comes_in_and_goes_out():
-    assert decode('{"text": "hi"}').message.text == "hi"
+    assert decode('{"text": "hi"}').text == "hi"
     assert json.loads(encode(Message("hi", "Oscar"))) == {"author": "Oscar", "text": "hi"}
 
 
@@ -27,7 +27,7 @@ def test_files_come_in_and_go_out_the_same():
     sent = encode(Message([MessagePart("see"), MessagePart("", b"\x00\xff", "image/png", "a.png")], "Oscar"))
     packet = json.loads(sent)
     assert packet["files"] == [{"filename": "a.png", "media_type": "image/png", "data": "AP8="}]
-    assert decode(sent).message.files == [MessagePart("", b"\x00\xff", "image/png", "a.png")]
+    assert decode(sent).files == [MessagePart("", b"\x00\xff", "image/png", "a.png")]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_bad_frame_is_refused_with_the_reason(frame, reason):
 def test_a_file_name_is_its_last_part(name):
     data = base64.b64encode(b"x").decode()
     frame = json.dumps({"files": [{"filename": name, "data": data}]})
-    assert decode(frame).message.files[0].filename == "passwd"
+    assert decode(frame).files[0].filename == "passwd"
 
 
 json_values = st.recursive(

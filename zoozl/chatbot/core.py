@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from zoozl.chatbot.context import InterfaceRoot
 from zoozl.chatbot.interface import HELP
@@ -12,7 +13,7 @@ from zoozl.chatbot.lanes import Lanes
 from zoozl.chatbot.message import Address, Event, Message, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
-from zoozl.chatbot.turn import APOLOGY, MOST_REPLIES, Abandoned, Ending, Report, Services, Turn, Watch, commit
+from zoozl.chatbot.turn import APOLOGY, MOST_REPLIES, Abandoned, Ending, Report, Services, Turn, Watch, committed
 from zoozl.chatbot.workers import Workers
 from zoozl.errors import EmbeddingError, Overloaded, StoreError
 
@@ -188,10 +189,14 @@ class Chatbot:
         """Say something that answers nothing; from the loop or from a thread. Raises TypeError."""
         self._outbox.tell(address, message)
 
-    async def _work(self, receipt: Receipt) -> None:
-        """Do one event of a lane."""
-        if not self._gate.is_set():
-            await self._gate.wait()
+    def _work(self, receipt: Receipt) -> Coroutine[Any, Any, None]:
+        """To be awaited: do one event of a lane."""
+        if receipt.known is None and self._gate.is_set():
+            return self._begin(receipt)
+        return self._begin_later(receipt)
+
+    async def _begin_later(self, receipt: Receipt) -> None:
+        await self._gate.wait()
         if receipt.known is not None:
             await receipt.known
         if not receipt.duplicate:
@@ -220,7 +225,8 @@ class Chatbot:
             reply = Reply(
                 self._store.next_number(), receipt.seq, MOST_REPLIES + 1, lane, receipt.event.address, apology
             )
-            if await commit(self._store, Outcome(receipt, None, [apology], [reply])):
+            outcome = Outcome(receipt, None, [apology], [reply])
+            if await committed(self._store, outcome, self._store.commit(outcome)):
                 await self._outbox.deliver(lane, [reply], None)
 
     async def _finish(self, turn: Turn) -> None:

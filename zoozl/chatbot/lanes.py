@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from zoozl.chatbot.ports import Receipt
@@ -19,18 +19,19 @@ CLOSE_TIMEOUT = 2.0
 
 
 class _Lane:
-    __slots__ = ("bytes", "queue", "task")
+    __slots__ = ("queue", "task")
 
     def __init__(self) -> None:
         self.queue: deque[Receipt] = deque()
-        self.bytes = 0
         self.task: asyncio.Task[None] | None = None
 
 
 class Lanes:
     """Runs `work` on every receipt, in order within a lane. A lane exists only while it has something to do."""
 
-    def __init__(self, work: Callable[[Receipt], Awaitable[None]], *, depth: int = 100, number: int = 10_000) -> None:
+    def __init__(
+        self, work: Callable[[Receipt], Coroutine[Any, Any, None]], *, depth: int = 100, number: int = 10_000
+    ) -> None:
         self._work = work
         self._depth = depth
         self._number = number
@@ -55,7 +56,7 @@ class Lanes:
         if lane is None:
             if len(self._lanes) >= self._number:
                 raise Overloaded("too many conversations are busy, try again later")
-        elif len(lane.queue) >= self._depth or lane.bytes > MOST_BYTES:
+        elif len(lane.queue) >= self._depth or sum(r.event.message.size for r in lane.queue) > MOST_BYTES:
             raise Overloaded("too many messages are waiting for an answer, try again later")
 
     def submit(self, receipt: Receipt) -> None:
@@ -65,14 +66,12 @@ class Lanes:
         if lane is None:
             lane = self._lanes[receipt.lane] = _Lane()
             lane.queue.append(receipt)
-            lane.bytes = receipt.event.message.size
             self._idle.clear()
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
             lane.task = self._loop.create_task(self._run(receipt.lane, lane))
         else:
             lane.queue.append(receipt)
-            lane.bytes += receipt.event.message.size
 
     def go_on_without(self, key: str, first: Coroutine[Any, Any, None]) -> None:
         """Leave the task of a lane to itself: another one does `first` and goes on with the queue."""
@@ -85,15 +84,25 @@ class Lanes:
 
     async def _run(self, key: str, lane: _Lane, first: Coroutine[Any, Any, None] | None = None) -> None:
         me: asyncio.Task[None] | None = None
+        receipt: Receipt | None = None
         try:
-            if first is not None:
-                await _guarded(key, first)
-            me = lane.task
-            while lane.queue:
-                receipt = lane.queue.popleft()
-                lane.bytes -= receipt.event.message.size
-                await _guarded(key, self._work(receipt))
-                self.seqs.discard(receipt.seq)
+            while first is not None or lane.queue:
+                if first is not None:
+                    work, first = first, None
+                else:
+                    receipt = lane.queue.popleft()
+                    work = self._work(receipt)
+                me = lane.task
+                try:
+                    await work
+                except asyncio.CancelledError:
+                    if me is None or me.cancelling():
+                        raise  # the server is stopping
+                    log.exception("an event of lane %s awaited something that was cancelled", key)
+                except Exception:  # whatever happens to one event, the lane goes on
+                    log.exception("an event of lane %s failed", key)
+                if receipt is not None:
+                    self.seqs.discard(receipt.seq)
                 if lane.task is not me:
                     return  # another task has the lane now
         finally:
@@ -114,15 +123,3 @@ class Lanes:
         if tasks:
             _, rest = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
             self.left |= rest
-
-
-async def _guarded(key: str, work: Awaitable[None]) -> None:
-    try:
-        await work
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise  # the server is stopping
-        log.exception("an event of lane %s awaited something that was cancelled", key)
-    except Exception:  # whatever happens to one event, the lane goes on
-        log.exception("an event of lane %s failed", key)

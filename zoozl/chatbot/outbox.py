@@ -7,7 +7,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Address, Message, scope_key
@@ -78,15 +79,17 @@ class Outbox:
         self._queues[lane] = deque((reply, durable) for reply in replies)
         self._in_background(lane)
 
-    async def deliver(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
-        """Wait until `replies` are durable and make the first try for each; returns even if that fails."""
+    def deliver(self, lane: str, replies: Sequence[Reply], durable: Done) -> Coroutine[Any, Any, None]:
+        """To be awaited: send `replies` when they are durable, each once; what fails is tried again in the background.
+
+        Their place in the lane is taken when this is called.
+        """
         queue = self._queues.get(lane)
         if queue is not None:
             queue.extend((reply, durable) for reply in replies)
-            return
-        # Before anything is awaited: what is told to this lane meanwhile goes behind.
+            return _nothing()
         queue = self._queues[lane] = deque((reply, durable) for reply in replies)
-        await self._first_tries(lane, queue)
+        return self._first_tries(lane, queue)
 
     async def _first_tries(self, lane: str, queue: deque[tuple[Reply, Done]]) -> None:
         try:
@@ -237,3 +240,7 @@ class Outbox:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=CLOSE_TIMEOUT)
+
+
+async def _nothing() -> None:
+    """Somebody else is at it."""

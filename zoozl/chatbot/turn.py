@@ -18,7 +18,7 @@ from zoozl.chatbot.interface import Plugin
 from zoozl.chatbot.message import Message
 from zoozl.chatbot.outbox import Outbox
 from zoozl.chatbot.package import Package
-from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Store
+from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State, Store
 from zoozl.chatbot.router import Route, Router, Rule
 from zoozl.chatbot.workers import Busy, Workers
 from zoozl.errors import DataError, StoreError
@@ -428,17 +428,18 @@ class Turn:
     async def _commit(self) -> None:
         self._stage = ENDING
         replies, lines = self._unrecorded()
-        for early, said, done in reversed(self._early):
+        for early, said, recorded in reversed(self._early):
             try:
-                await done
+                await recorded
             except StoreError:
                 # They went nowhere: they go with the rest.
                 replies, lines = early + replies, said + lines
         old, state = self._state, None
         if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
-        kept = await commit(self._services.store, Outcome(self.receipt, state, lines, replies, self._marked))
-        if kept and replies:
+        outcome = Outcome(self.receipt, state, lines, replies, self._marked)
+        done: Done = self._services.store.commit(outcome)
+        if (done is None or await committed(self._services.store, outcome, done)) and replies:
             await self._services.outbox.deliver(self.receipt.lane, replies, None)
 
     def _report(self, route: Route, ending: Ending) -> None:
@@ -450,10 +451,13 @@ class Turn:
             observer(Report(self.receipt, route, ending, seconds))
 
 
-async def commit(store: Store, outcome: Outcome) -> bool:
-    """End a turn on disk, however long the disk takes to come back; False if its event was never accepted."""
+async def committed(store: Store, outcome: Outcome, done: Done) -> bool:
+    """Wait for the end of a turn to be on disk, however long the disk takes to come back.
+
+    `done` is the first try. False if the event was never accepted.
+    """
     delay = 1.0
-    while (done := store.commit(outcome)) is not None:
+    while done is not None:
         try:
             await done
         except StoreError:
@@ -463,6 +467,7 @@ async def commit(store: Store, outcome: Outcome) -> bool:
             log.error("turn %d cannot be committed, next try in %.0f s", outcome.receipt.seq, delay)
             await asyncio.sleep(delay)
             delay = min(2 * delay, 30.0)
+            done = store.commit(outcome)
         else:
             break
     return True

@@ -74,7 +74,9 @@ class Store:
         kept.extend(messages)
         if len(self._states) > self._most_conversations:
             self._forget_oldest()
-        size = sum(message.size for message in messages)
+        size = 0
+        for message in messages:
+            size += message.size
         if size > LARGE:
             self._large[lane] = self._large.get(lane, 0) + size
             self._large_bytes += size

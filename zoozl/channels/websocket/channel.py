@@ -20,7 +20,6 @@ from zoozl.channels.websocket.frames import (
     Ack,
     FrameError,
     Hello,
-    Said,
     decode,
     encode,
     encode_ack,
@@ -189,7 +188,11 @@ class Channel:
             connection.heard = True
             if frame.type is WSMsgType.TEXT:
                 try:
-                    self._take(connection, decode(frame.data))
+                    what = decode(frame.data)
+                    if isinstance(what, Message):
+                        self._hear(connection, what)
+                    else:
+                        self._take(connection, what)
                 except FrameError as exc:
                     await connection.write(encode_error(str(exc)))
                 connection.spoke = True
@@ -200,12 +203,8 @@ class Channel:
             elif frame.type is not WSMsgType.PONG:
                 return
 
-    def _take(self, connection: Connection, frame: Said | Hello | Ack) -> None:
-        if isinstance(frame, Said):
-            if not connection.greeted:
-                self._greet(connection)
-            self._hear(connection, frame)
-        elif isinstance(frame, Ack):
+    def _take(self, connection: Connection, frame: Hello | Ack) -> None:
+        if isinstance(frame, Ack):
             if not connection.acks:
                 raise FrameError("'ack' is for clients that said hello")
             self._bot.confirm(connection.address, frame.seq)
@@ -214,12 +213,14 @@ class Channel:
                 raise FrameError("'hello' must be the first frame")
             self._welcome(connection, frame)
 
-    def _hear(self, connection: Connection, said: Said) -> None:
+    def _hear(self, connection: Connection, message: Message) -> None:
         """Hand a message to the bot; with an id, once, and acknowledged when it is durable."""
-        address, number = connection.address, said.id
+        if not connection.greeted:
+            self._greet(connection)
+        address, number = connection.address, message.id
         keys = (f"{address.talker}:{number}",) if number and connection.acks else ()
         try:
-            receipt = self._bot.receive(Event(address, said.message, keys))
+            receipt = self._bot.receive(Event(address, message, keys))
         except (Overloaded, StoreError) as exc:
             connection.write_soon(encode_error(str(exc), number))
             return
@@ -299,7 +300,7 @@ class Channel:
             raise _gone(address)
         acks = connection.acks
         try:
-            await connection.write(encode(message, int(key) if acks else 0))
+            await connection.socket.send_frame(encode(message, int(key) if acks else 0), WSMsgType.TEXT)
         except ConnectionError as exc:
             raise _gone(address) from exc
         return not acks

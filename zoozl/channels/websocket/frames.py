@@ -18,13 +18,6 @@ class FrameError(ValueError):
     """A frame that cannot be understood; the text is for its sender."""
 
 
-class Said(NamedTuple):
-    """{"text", "files"?, "id"?}: a message; `id` is "" for a plain client."""
-
-    message: Message
-    id: str = ""
-
-
 class Hello(NamedTuple):
     """{"hello": {"resume", "last"}}: a client that can lose its connection without losing anything."""
 
@@ -38,8 +31,8 @@ class Ack(NamedTuple):
     seq: int
 
 
-def decode(frame: str) -> Said | Hello | Ack:
-    """A text frame. Raises FrameError."""
+def decode(frame: str) -> Message | Hello | Ack:
+    """A text frame: {"text", "files"?, "id"?} is a message, whose `id` is "" for a plain client. Raises FrameError."""
     try:
         packet = orjson.loads(frame)
     except ValueError:
@@ -56,11 +49,11 @@ def decode(frame: str) -> Said | Hello | Ack:
     if not isinstance(number, str) or len(number) > LONGEST_ID:
         raise FrameError(f"'id' must be a string of at most {LONGEST_ID} characters")
     if files is None:
-        return Said(Message(text or "", id=number), number)
+        return Message(text or "", id=number)
     if not isinstance(files, list):
         raise FrameError("'files' must be a list")
     parts = [MessagePart(text)] if text else []
-    return Said(Message([*parts, *map(_decode_file, files)], id=number), number)
+    return Message([*parts, *map(_decode_file, files)], id=number)
 
 
 def _decode_other(packet: dict[str, Any]) -> Hello | Ack:
