@@ -240,7 +240,7 @@ def _tune() -> None:
     gc.set_threshold(10_000, 20, 20)
     gc.enable()
     # A plugin that computes in a thread gives the interpreter back to the loop this often (seconds).
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0002)
 
 
 def start(conf: Mapping[str, Any]) -> None:

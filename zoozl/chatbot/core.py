@@ -47,7 +47,7 @@ class Chatbot:
         self.router = Router(root.plugins, root.embedding, fallback=fallback, threshold=threshold)
         self._store = root.store
         self._outbox = root.outbox
-        self._outbox.senders.update(senders or {})
+        self._outbox.connect(senders or {})
         self._workers = Workers(worker_threads)
         self._observers: list[Callable[[Report], None]] = []
         self._turn_timeout = turn_timeout
@@ -148,7 +148,7 @@ class Chatbot:
 
     def connect(self, senders: Mapping[str, Sender]) -> None:
         """Send replies through these, by the channel name of their address."""
-        self._outbox.senders.update(senders)
+        self._outbox.connect(senders)
 
     def observe(self, observer: Callable[[Report], None]) -> None:
         """Call `observer` after every run of a plugin."""

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from zoozl.chatbot.failpoints import hit
@@ -35,6 +35,7 @@ class Outbox:
         self._store = store
         self.author = author
         self.senders: dict[str, Sender] = {}
+        self._keeps: dict[str, Callable[[Address], bool]] = {}
         self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
         self._unconfirmed: dict[str, deque[Reply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,6 +44,13 @@ class Outbox:
     def start(self) -> None:
         """Bind to the running loop; before that nothing can be told."""
         self._loop = asyncio.get_running_loop()
+
+    def connect(self, senders: Mapping[str, Sender]) -> None:
+        """Send through these, by the channel name of the address."""
+        self.senders.update(senders)
+        for name, sender in senders.items():
+            if (keeps := getattr(sender, "keeps", None)) is not None:
+                self._keeps[name] = keeps
 
     def compose(self, message: str | Message) -> Message:
         """A plugin's words as the bot's message. Raises TypeError."""
@@ -67,8 +75,8 @@ class Outbox:
 
     def keeps(self, address: Address) -> bool:
         """Whether a reply to this address can be delivered later, if not now."""
-        keeps = getattr(self.senders.get(address.channel), "keeps", None)
-        return keeps is None or bool(keeps(address))
+        keeps = self._keeps.get(address.channel)
+        return keeps is None or keeps(address)
 
     def deliver_soon(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
         """Send `replies` from the background once they are durable."""

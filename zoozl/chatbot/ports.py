@@ -22,13 +22,12 @@ Done = Future[None] | None
 """When something is on disk: a future, or None for "already"."""
 
 
-@dataclass(slots=True, eq=False)
 class Receipt:
-    """An event that was handed to the inbox; its place in the order is taken when it is made."""
+    """An event that was handed to the inbox; its place in the order is taken when it is made.
 
-    seq: int
-    lane: str
-    event: Event
+    What most receipts never need is a default of the class: one is made for every message.
+    """
+
     duplicate: bool = False
     known: Done = None
     """Done when `duplicate` is decided."""
@@ -51,6 +50,11 @@ class Receipt:
     """It could not be accepted after all: what its turn did must leave no trace."""
     cut: bool = False
     """It is a cancel that ended a running turn on arrival."""
+
+    def __init__(self, seq: int, lane: str, event: Event) -> None:
+        self.seq = seq
+        self.lane = lane
+        self.event = event
 
     async def acknowledged(self) -> bool:
         """Wait until the event (of a duplicate, the first one) is durable; True if it is new.
@@ -86,24 +90,36 @@ class State:
     data: str = "{}"
 
 
-@dataclass(slots=True, eq=False)
 class Reply:
     """A message on its way out. `key` is stable: a reply that is sent again has the same.
 
-    `id` grows in the order of sending: a client that has seen one has seen all before it.
+    `id` grows in the order of sending: a client that has seen one has seen all before it. `n` counts the replies
+    of the turn `seq`.
     """
 
-    id: int
-    seq: int
-    n: int
-    lane: str
-    address: Address
-    message: Message
-    attempts: int = 0
-    kept: bool = True
-    """False if nobody could be given it later: it is in the history, and never in the store's outbox."""
     retry_after: float | None = None
     """What the platform asked for at the last try, in seconds."""
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the field's standard name
+        seq: int,
+        n: int,
+        lane: str,
+        address: Address,
+        message: Message,
+        attempts: int = 0,
+        kept: bool = True,
+    ) -> None:
+        """`kept` is False if nobody could be given it later: it is in the history, and never in the outbox's table."""
+        self.id = id
+        self.seq = seq
+        self.n = n
+        self.lane = lane
+        self.address = address
+        self.message = message
+        self.attempts = attempts
+        self.kept = kept
 
     @property
     def key(self) -> str:

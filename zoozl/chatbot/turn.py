@@ -141,32 +141,17 @@ class Abandoned(BaseException):
 class Turn:
     """One event's turn. `run` does it all; the watch and the lanes may end it or flush its replies meanwhile."""
 
-    __slots__ = (
-        "_data",
-        "_early",
-        "_greeted",
-        "_known",
-        "_loop",
-        "_marked",
-        "_recorded",
-        "_said",
-        "_services",
-        "_stage",
-        "_state",
-        "_subject",
-        "_task",
-        "_voice",
-        "_waits",
-        "abandoned",
-        "cancelled",
-        "deadline",
-        "ended_at",
-        "ended_by",
-        "messages",
-        "receipt",
-        "started",
-        "talking",
-    )
+    # What most turns never change is a default of the class: one is made for every message.
+    talking = False
+    """Said things go out while it runs: it has taken longer than a moment."""
+    ended_by: Ending | None = None
+    ended_at = 0.0
+    abandoned = False
+    cancelled = False
+    """Cancelled before its plugin was found: it will not run."""
+    _waits = False
+    _stage = ROUTING
+    _voice: Voice | None = None
 
     def __init__(self, services: Services, receipt: Receipt, state: State | None, messages: list[Message]) -> None:
         event = receipt.event
@@ -180,16 +165,6 @@ class Turn:
         self._task: asyncio.Task[Any] | None = asyncio.current_task(services.loop)
         self.started = self._loop.time()
         self.deadline = self.started + services.timeout
-        self.talking = False
-        """Said things go out while it runs: it has taken longer than a moment."""
-        self.ended_by: Ending | None = None
-        self.ended_at = 0.0
-        self.abandoned = False
-        self.cancelled = False
-        """Cancelled before its plugin was found: it will not run."""
-        self._waits = False
-        self._stage = ROUTING
-        self._voice: Voice | None = None
         self._said: list[Message] = []
         self._marked: list[Message] = []
         self._early: list[tuple[list[Reply], list[Message], asyncio.Future[None]]] = []

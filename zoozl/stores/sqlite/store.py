@@ -111,18 +111,13 @@ class Store:
     async def unfinished(self) -> list[Receipt]:
         """See Inbox."""
         rows = await self._read("SELECT seq, lane, event, attempts, replied, archived FROM inbox ORDER BY seq")
-        return [
-            Receipt(
-                seq,
-                lane,
-                codec.load_event(event),
-                attempts=attempts,
-                replied=replied,
-                archived=bool(archived),
-                recovered=True,
-            )
-            for seq, lane, event, attempts, replied, archived in rows
-        ]
+        receipts = []
+        for seq, lane, event, attempts, replied, archived in rows:
+            receipt = Receipt(seq, lane, codec.load_event(event))
+            receipt.attempts, receipt.replied, receipt.archived = attempts, replied, bool(archived)
+            receipt.recovered = True
+            receipts.append(receipt)
+        return receipts
 
     async def begin(self, receipt: Receipt) -> None:
         """See Inbox."""
