@@ -54,7 +54,7 @@ def test_a_mistake_in_the_configuration_is_no_broken_promise(tmp_path):
 
 # Each breaks one promise in the server's process, where it is loaded as an extension.
 DROPS_A_TURN = """
-from zoozl.stores.sqlite.store import Commit
+from zoozl.stores.sqlite.operations import Commit
 write, calls = Commit.write, []
 def drop(self, db, batch):
     calls.append(self)
@@ -65,7 +65,7 @@ def drop(self, db, batch):
 Commit.write = drop
 """
 FORGETS_KEYS = """
-from zoozl.stores.sqlite.store import Accept
+from zoozl.stores.sqlite.operations import Accept
 write = Accept.write
 def forget(self, db, batch):
     self.receipt.event = self.receipt.event._replace(keys=())
@@ -75,7 +75,7 @@ Accept.write = forget
 ACKNOWLEDGES_BEFORE_THE_DISK = """
 import time
 from zoozl.stores.sqlite import writer
-from zoozl.stores.sqlite.store import Accept
+from zoozl.stores.sqlite.operations import Accept
 hit = writer.hit
 def slowly(name):
     time.sleep(0.05)

@@ -141,11 +141,6 @@ class Chatbot:
         except EmbeddingError as exc:
             log.error("messages are not compared by meaning: %s", exc)
 
-    async def ready(self) -> None:
-        """Wait until the alias vectors are there (or could not be computed, which was logged)."""
-        if self._warming is not None:
-            await self._warming
-
     def connect(self, senders: Mapping[str, Sender]) -> None:
         """Send replies through these, by the channel name of their address."""
         self._outbox.connect(senders)

@@ -1,0 +1,373 @@
+"""What the core asks of the store, as operations for the writer: rows of one transaction, put in together."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from zoozl.chatbot.message import Message
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, State
+from zoozl.errors import StoreError
+from zoozl.stores.sqlite import codec
+
+if TYPE_CHECKING:
+    from zoozl.stores.sqlite.store import Store
+
+T = TypeVar("T")
+
+INSERT_MESSAGE = (
+    "INSERT INTO message (lane, seq, talker, from_bot, author, at, platform_id, text, parts)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class Batch:
+    """Rows of all operations of a transaction, table by table."""
+
+    __slots__ = ("conversations", "delivered", "done", "inbox", "messages", "outbox", "with_files")
+
+    def __init__(self) -> None:
+        self.inbox: dict[int, Receipt] = {}
+        self.messages: list[tuple[Any, ...]] = []
+        self.with_files: dict[int, Message] = {}
+        self.conversations: dict[str, tuple[Any, ...]] = {}
+        self.outbox: list[tuple[Any, ...]] = []
+        self.done: list[tuple[int]] = []
+        self.delivered: list[tuple[int]] = []
+
+    def flush(self, db: sqlite3.Connection) -> None:
+        """Put all rows in, and begin anew."""
+        if self.inbox:
+            now = time.time()
+            db.executemany(
+                "INSERT INTO inbox (seq, lane, talker, event, at) VALUES (?, ?, ?, ?, ?)",
+                [(r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), now) for r in self.inbox.values()],
+            )
+            self.inbox = {}
+        if self.with_files:
+            # One by one: the row of a file must be known, for the marks that plugins set on it.
+            for index, row in enumerate(self.messages):
+                number = db.execute(INSERT_MESSAGE, row).lastrowid
+                if index in self.with_files:
+                    self.with_files[index].row = number or 0
+            self.messages, self.with_files = [], {}
+        elif self.messages:
+            db.executemany(INSERT_MESSAGE, self.messages)
+            self.messages = []
+        if self.conversations:
+            db.executemany(
+                "INSERT OR REPLACE INTO conversation (lane, uuid, channel, talker, subject, greeted, data, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                self.conversations.values(),
+            )
+            self.conversations = {}
+        if self.outbox:
+            db.executemany(
+                "INSERT INTO outbox (id, seq, n, lane, talker, address, message, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                self.outbox,
+            )
+            self.outbox = []
+        if self.done:
+            db.executemany("DELETE FROM inbox WHERE seq = ?", self.done)
+            self.done = []
+        if self.delivered:
+            db.executemany("DELETE FROM outbox WHERE id = ?", self.delivered)
+            self.delivered = []
+
+    def finish(self, seq: int) -> None:
+        """An event is done; one of this very transaction never gets a row."""
+        if self.inbox.pop(seq, None) is None:
+            self.done.append((seq,))
+
+    def say(self, lane: str, seq: int, talker: str, messages: Sequence[Message]) -> None:
+        """Lines of the history."""
+        for m in messages:
+            text = codec.plain_text(m)
+            parts = None if text is not None else codec.dump_parts(m.parts)
+            if parts is not None:
+                self.with_files[len(self.messages)] = m
+            self.messages.append(
+                (lane, seq, talker, m.from_bot, m.author, m.timestamp, m.id, text if text is not None else "", parts)
+            )
+
+    def send(self, replies: Sequence[Reply]) -> None:
+        """Replies to be delivered."""
+        now = time.time()
+        for r in replies:
+            if not r.kept:
+                continue
+            self.outbox.append(
+                (
+                    r.id,
+                    r.seq,
+                    r.n,
+                    r.lane,
+                    r.address.talker,
+                    codec.dump_address(r.address),
+                    codec.dump_message(r.message),
+                    now,
+                )
+            )
+
+
+class _Operation:
+    """An operation without surprises: a future that tells when it is on disk."""
+
+    early = False
+    done: asyncio.Future[None] | None = None
+
+    def refuse(self) -> None:
+        pass
+
+    def settle_early(self) -> None:
+        pass
+
+    def settle(self, error: StoreError | None) -> None:
+        _settle(self.done, error)
+
+
+def _settle(done: asyncio.Future[None] | None, error: StoreError | None) -> None:
+    if done is None or done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+        # It was logged; a sender that does not wait must not add a warning of its own.
+        done.exception()
+
+
+class Accept(_Operation):
+    """An event comes in."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+        self.early = bool(receipt.event.keys)
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Keys and row."""
+        receipt = self.receipt
+        event = receipt.event
+        if event.keys:
+            now = time.time()
+            channel = event.address.channel
+            new = [
+                db.execute("INSERT OR IGNORE INTO dedup VALUES (?, ?, ?)", (channel, key, now)).rowcount
+                for key in event.keys
+            ]
+            told, receipt.duplicate = receipt.duplicate, not all(new)
+            if receipt.duplicate:
+                return
+            if told:
+                # After a rollback: the first one could not be accepted, and this one's turn will not run, because
+                # it was told to be a duplicate. Its sender has to send it again.
+                raise sqlite3.IntegrityError("the event that it repeats could not be accepted")
+        batch.inbox[receipt.seq] = receipt
+
+    def refuse(self) -> None:
+        """Its turn may be running."""
+        self.receipt.failed = True
+
+    def settle_early(self) -> None:
+        """Whether it is a duplicate is known."""
+        _settle(self.receipt.known, None)
+
+    def settle(self, error: StoreError | None) -> None:
+        """It is durable."""
+        _settle(self.receipt.known, error)
+        self.receipt.settle(error)
+
+
+class Commit(_Operation):
+    """A turn ends."""
+
+    def __init__(
+        self, store: Store, order: int, outcome: Outcome, state: State | None, done: asyncio.Future[None]
+    ) -> None:
+        self.store = store
+        self.order = order
+        self.outcome = outcome
+        self.state = state
+        self.done = done
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """State, messages, replies, and the end of the event."""
+        outcome = self.outcome
+        receipt = outcome.receipt
+        if receipt.failed:
+            raise sqlite3.IntegrityError("its event could not be accepted")
+        address = receipt.event.address
+        state = self.state
+        if state is not None:
+            batch.conversations[receipt.lane] = (
+                receipt.lane,
+                state.uuid,
+                address.channel,
+                state.talker,
+                state.subject,
+                state.greeted,
+                state.data,
+                time.time(),
+            )
+        batch.say(receipt.lane, receipt.seq, address.talker, outcome.messages)
+        for message in outcome.marked:
+            if message.row:
+                # With its lane: the number may be another message's by now, if this one was forgotten.
+                db.execute(
+                    "UPDATE message SET parts = ? WHERE id = ? AND lane = ?",
+                    (codec.dump_parts(message.parts), message.row, receipt.lane),
+                )
+        batch.send(outcome.replies)
+        batch.finish(receipt.seq)
+
+    def settle(self, error: StoreError | None) -> None:
+        """It is on disk."""
+        if error is None:
+            self.store.saved(self.order, self.outcome.receipt.lane, self.state, self.outcome.messages)
+        super().settle(error)
+
+
+class Record(_Operation):
+    """Replies before the end of their turn, or without a turn."""
+
+    def __init__(
+        self, store: Store, order: int, replies: list[Reply], messages: list[Message], done: asyncio.Future[None]
+    ) -> None:
+        self.store = store
+        self.order = order
+        self.replies = replies
+        self.messages = messages
+        self.done = done
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Replies, their lines, and how many their event has had."""
+        last = self.replies[-1]
+        batch.say(last.lane, last.seq, last.address.talker, self.messages)
+        batch.send(self.replies)
+        batch.flush(db)
+        db.execute("UPDATE inbox SET replied = ?, archived = 1 WHERE seq = ?", (last.n + 1, last.seq))
+
+    def settle(self, error: StoreError | None) -> None:
+        """It is on disk."""
+        if error is None:
+            self.store.saved(self.order, self.replies[0].lane, None, self.messages)
+        super().settle(error)
+
+
+class Delivered(_Operation):
+    """A channel has a reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """It leaves the outbox."""
+        batch.delivered.append((self.reply.id,))
+
+
+class Dead(_Operation):
+    """A reply is given up."""
+
+    def __init__(self, reply: Reply, error: str) -> None:
+        self.reply = reply
+        self.error = error
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """From the outbox to the dead letters."""
+        batch.flush(db)
+        db.execute(
+            "INSERT INTO dead (kind, seq, n, lane, talker, address, payload, error, at)"
+            " SELECT 'reply', seq, n, lane, talker, address, message, ?, ? FROM outbox WHERE id = ?",
+            (self.error, time.time(), self.reply.id),
+        )
+        db.execute("DELETE FROM outbox WHERE id = ?", (self.reply.id,))
+
+
+class Bury(_Operation):
+    """An event is given up."""
+
+    def __init__(self, receipt: Receipt, error: str, replies: list[Reply], done: asyncio.Future[None]) -> None:
+        self.receipt = receipt
+        self.error = error
+        self.replies = replies
+        self.done = done
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """From the inbox to the dead letters, and a word to the talker."""
+        batch.flush(db)
+        db.execute(
+            "INSERT INTO dead (kind, seq, n, lane, talker, address, payload, error, at)"
+            " SELECT 'event', seq, 0, lane, talker, ?, event, ?, ? FROM inbox WHERE seq = ?",
+            (codec.dump_address(self.receipt.event.address), self.error, time.time(), self.receipt.seq),
+        )
+        batch.send(self.replies)
+        batch.finish(self.receipt.seq)
+
+
+class Reserve(_Operation):
+    """Numbers up to one will be given. Until that is on disk, nothing else gets there."""
+
+    def __init__(self, high: int) -> None:
+        self.high = high
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Note it, before what came before: that may have such a number already."""
+        db.execute("UPDATE counter SET high = max(high, ?)", (self.high,))
+
+
+class Write(_Operation):
+    """One statement."""
+
+    def __init__(self, sql: str, values: tuple[Any, ...], done: asyncio.Future[None] | None = None) -> None:
+        self.sql = sql
+        self.values = values
+        self.done = done
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Run it, after what came before."""
+        batch.flush(db)
+        db.execute(self.sql, self.values)
+
+
+class Read(_Operation, Generic[T]):
+    """A question, answered in its place; with `durable` not before everything until here is on disk."""
+
+    def __init__(
+        self, function: Callable[[sqlite3.Connection], T], result: asyncio.Future[T], *, durable: bool = False
+    ) -> None:
+        self.function = function
+        self.result = result
+        self.early = not durable
+        self._value: Any = None
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Ask, after what came before."""
+        batch.flush(db)
+        self._value = self.function(db)
+
+    def settle_early(self) -> None:
+        """Answer."""
+        if not self.result.done():
+            self.result.set_result(self._value)
+
+    def settle(self, error: StoreError | None) -> None:
+        """Answer, at the latest."""
+        if not self.result.done():
+            if error is None:
+                self.result.set_result(self._value)
+            else:
+                self.result.set_exception(error)
+                self.result.exception()
+
+
+class Apart(Read[T]):
+    """A question that a transaction does not allow."""
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Ask between two transactions; nothing else is in this one."""
+        db.execute("COMMIT")
+        self._value = self.function(db)
+        db.execute("BEGIN IMMEDIATE")
