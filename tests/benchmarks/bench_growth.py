@@ -40,15 +40,15 @@ def fill(path, number):
     with sqlite3.connect(path) as db:
         rows = [(f"websocket::user:{uuid.uuid4().hex}", n) for n in range(number)]
         db.executemany(
-            "INSERT INTO conversation (lane, uuid, channel, talker, subject, greeted, data, at)"
-            " VALUES (?, 'u', 'websocket', 't', '', 1, '{}', ?)",
-            [(lane, time.time()) for lane, _ in rows],
+            "INSERT INTO conversation (id, lane, uuid, channel, talker, subject, greeted, data, at, last)"
+            " VALUES (?, ?, 'u', 'websocket', 't', '', 1, '{}', ?, ?)",
+            [(n + 1, lane, time.time(), 2 * n + 2) for lane, n in rows],
         )
         for from_bot in (0, 1):
             db.executemany(
-                "INSERT INTO message (lane, seq, talker, from_bot, author, at, platform_id, text)"
-                f" VALUES (?, ?, 't', {from_bot}, '', ?, '', 'some text of a usual length')",
-                [(lane, n, time.time()) for lane, n in rows],
+                "INSERT INTO message (id, conversation, earlier, n, seq, talker, from_bot, author, at, platform_id, text)"
+                f" VALUES (?, ?, ?, {from_bot + 1}, ?, 't', {from_bot}, '', ?, '', 'some text of a usual length')",
+                [(2 * n + 1 + from_bot, n + 1, (2 * n + 1) * from_bot, n, time.time()) for _, n in rows],
             )
     db.close()
 

@@ -281,6 +281,37 @@ def test_forgetting_in_one_channel_leaves_the_others(folder):
         assert rows(folder / "zoozl.db", f"SELECT count(*) FROM {table}") == [(0,)]
 
 
+def test_forgetting_leaves_what_others_said_in_the_room(folder):
+    path = folder / "zoozl.db"
+    room = {who: Address("c", room="r", thread="1", talker=who) for who in ("anna", "bert")}
+    lane = scope_key(room["anna"])
+
+    async def said(store, who, text):
+        receipt = store.accept(Event(room[who], Message(text)), lane)
+        answer = Message(f"answer to {text}", from_bot=True)
+        state = State("u", "anna", "s", data='{"x": "secret"}')
+        await store.commit(Outcome(receipt, state, [receipt.event.message, answer], []))
+
+    async def talk(*lines):
+        store = await Store.open(path)
+        for who, text in lines:
+            await said(store, who, text)
+        found = await store.history(lane, 0, 100), await store.load(lane)
+        await store.close()
+        return found
+
+    asyncio.run(talk(("anna", "XYZZY"), ("bert", "two"), ("anna", "three"), ("bert", "four")))
+    zoozl(folder, "forget", "anna", "--yes")
+    (left, total), (state, _) = asyncio.run(talk())
+    assert [m.text for m in left] == ["two", "answer to two", "four", "answer to four"]
+    assert total == 4
+    assert (state.talker, state.subject, state.data) == ("", "", "{}")
+    assert b"XYZZY" not in path.read_bytes()
+    (left, total), _ = asyncio.run(talk(("bert", "five")))
+    assert [m.text for m in left][-3:] == ["answer to four", "five", "answer to five"]
+    assert total == 6
+
+
 def test_dead_letters_are_put_back_for_the_next_start(folder):
     path = folder / "zoozl.db"
     fill(path, "anna", "bert")

@@ -159,6 +159,23 @@ async def test_the_history_that_is_loaded_belongs_to_the_caller(store):
     assert len((await store.load(lane_of("anna")))[1]) == 1
 
 
+async def test_the_history_is_read_backwards_in_pages(store):
+    for n in range(7):
+        receipt = store.accept(event(f"m{n}"), lane_of("anna"))
+        store.accept(event("aside", talker="berta"), lane_of("berta"))
+        await done(store.commit(outcome(store, receipt, f"r{n}")))
+
+    async def page(skip, limit):
+        messages, total = await store.history(lane_of("anna"), skip, limit)
+        return [message.text for message in messages], total
+
+    assert await page(0, 3) == (["r5", "m6", "r6"], 14)
+    assert await page(3, 3) == (["m4", "r4", "m5"], 14)
+    assert await page(12, 3) == (["m0", "r0"], 14)
+    assert await page(14, 3) == ([], 14)
+    assert await store.history("nobody", 0, 3) == ([], 0)
+
+
 async def test_a_conversation_may_be_loaded_twice_at_once(kind):
     store = await kind.open()
     receipt = store.accept(event("1"), lane_of("anna"))

@@ -1,5 +1,7 @@
 """Growing old: what has reached its age goes, and nothing that is still wanted."""
 
+import time
+
 import pytest
 
 from zoozl.chatbot import Address, Message
@@ -40,13 +42,20 @@ async def rows(store, table, column="lane"):
     return await store.run(lambda db: [r[0] for r in db.execute(f"SELECT {column} FROM {table} ORDER BY 1")])
 
 
-async def waiting(store, talker, at):
-    """A reply nobody has fetched since `at`."""
+async def spoken(store):
+    """The lanes of all messages; None of one that has no conversation."""
+    sql = "SELECT lane FROM message LEFT JOIN conversation c ON c.id = conversation ORDER BY 1"
+    return await store.run(lambda db: [lane for (lane,) in db.execute(sql)])
+
+
+async def waiting(store, talker, at, last=0):
+    """A reply nobody has fetched since `at`, in a conversation that was used last at `last`."""
     address = Address("c", talker=talker)
     number = store.next_number()
     reply = Reply(number, number, 0, scope_key(address), address, Message("for you", from_bot=True))
     await store.record([reply], [])
     await store.run(lambda db: db.execute("UPDATE outbox SET at = ? WHERE id = ?", (at, number)))
+    await store.run(lambda db: db.execute("UPDATE conversation SET at = ? WHERE lane = ?", (last, reply.lane)))
     return reply
 
 
@@ -57,7 +66,7 @@ async def test_conversations_go_with_their_messages_at_their_age(store):
     counts = await sweep(store)
     assert (counts["conversation"], counts["message"]) == (1, 2)
     assert await rows(store, "conversation") == [young]
-    assert set(await rows(store, "message")) == {young}
+    assert set(await spoken(store)) == {young}
     assert await store.load(old) == (None, []), "nor is it kept in memory"
 
 
@@ -76,13 +85,14 @@ async def test_an_event_that_is_not_done_keeps_its_conversation(store):
     assert [r.seq for r in await store.unfinished()] == [receipt.seq]
     assert await rows(store, "conversation") == [lane]
     await store.commit(Outcome(receipt, None, [], []))
+    await store.run(lambda db: db.execute("UPDATE conversation SET at = 0"))
     await sweep(store)
     assert await rows(store, "conversation") == []
 
 
 async def test_a_reply_that_waits_keeps_its_conversation_until_it_is_given_up(store):
     lane = await said(store, "t", 0)
-    await waiting(store, "t", NOW - 7 * DAY + 1)
+    await waiting(store, "t", NOW - 7 * DAY + 1, last=0)
     await sweep(store)
     assert await rows(store, "conversation") == [lane]
     assert len(await store.undelivered()) == 1
@@ -96,7 +106,7 @@ async def test_a_reply_that_waits_keeps_its_conversation_until_it_is_given_up(st
 
 async def test_a_reply_of_a_living_conversation_is_never_given_up(store):
     await said(store, "t", NOW - DAY)
-    reply = await waiting(store, "t", NOW - 100 * DAY)
+    reply = await waiting(store, "t", NOW - 100 * DAY, last=NOW - DAY)
     await sweep(store)
     assert [r.id for r in await store.undelivered()] == [reply.id]
 
@@ -104,7 +114,7 @@ async def test_a_reply_of_a_living_conversation_is_never_given_up(store):
 async def test_dead_letters_and_keys_go_at_their_age_by_channel(store):
     def fill(db):
         for at in (NOW - 30 * DAY - 1, NOW - 30 * DAY + 1):
-            db.execute("INSERT INTO dead VALUES (NULL, 'event', 1, 0, 'l', 't', '[]', '{}', 'e', ?)", (at,))
+            db.execute("INSERT INTO dead VALUES (NULL, 'event', 1, 0, 'l', 't', '[]', '{}', 'e', ?, 0)", (at,))
         for channel in ("chat", "mail"):
             for hours in (47, 49, 7 * 24 - 1, 7 * 24 + 1):
                 db.execute("INSERT INTO dedup VALUES (?, ?, ?)", (channel, str(hours), NOW - hours * HOUR))
@@ -115,19 +125,30 @@ async def test_dead_letters_and_keys_go_at_their_age_by_channel(store):
     assert await rows(store, "dedup", "channel || key") == ["chat47", "mail167", "mail47", "mail49"]
 
 
-async def test_messages_without_a_conversation_age_too(store):
-    told, fresh = await waiting(store, "told", NOW), await waiting(store, "fresh", NOW)
-    for reply, at in ((told, 0), (fresh, NOW)):
-        await store.record([reply_of(store, reply)], [Message("hello", sent=at, from_bot=True)])
+async def test_what_was_told_to_somebody_who_never_spoke_ages_too(store):
+    lanes = []
+    for talker, at in (("told", 0), ("fresh", NOW)):
+        address, number = Address("c", talker=talker), store.next_number()
+        hello = Message("hello", from_bot=True)
+        lanes.append(scope_key(address))
+        await store.record([Reply(number, number, 0, lanes[-1], address, hello)], [hello])
+        await store.run(bound("UPDATE conversation SET at = ? WHERE lane = ?", at, lanes[-1]))
     await store.run(lambda db: db.execute("DELETE FROM outbox"))
     counts = await sweep(store)
-    assert counts["message"] == 1
-    assert await rows(store, "message") == [fresh.lane]
+    assert (counts["conversation"], counts["message"]) == (1, 1)
+    assert await spoken(store) == lanes[1:]
 
 
-def reply_of(store, reply):
-    number = store.next_number()
-    return Reply(number, number, 0, reply.lane, reply.address, reply.message)
+def bound(sql, *values):
+    return lambda db: db.execute(sql, values)
+
+
+async def test_telling_somebody_keeps_the_conversation_young(store):
+    lane = await said(store, "t", 0)
+    address, number = Address("c", talker="t"), store.next_number()
+    await store.record([Reply(number, number, 0, lane, address, Message("news", from_bot=True), kept=False)], [])
+    await sweep(store, now=time.time())
+    assert await rows(store, "conversation") == [lane]
 
 
 async def test_a_transaction_deletes_only_so_many_rows(store, monkeypatch):
@@ -150,8 +171,9 @@ async def test_a_transaction_deletes_only_so_many_rows(store, monkeypatch):
     counts = await sweep(store)
     assert counts["message"] == 2 * ROWS + 515
     assert counts["conversation"] == 6
-    assert max(changes) <= ROWS
-    assert await rows(store, "message") == []
+    # And what is noted about the conversations themselves.
+    assert max(changes) <= ROWS + 12
+    assert await spoken(store) == []
 
 
 async def test_the_file_levels_off(store):

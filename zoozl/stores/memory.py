@@ -142,6 +142,12 @@ class Store:
         state = self._states.get(lane)
         return state, list(self._messages.get(lane, ()))
 
+    async def history(self, lane: str, skip: int, limit: int) -> tuple[list[Message], int]:
+        """See Archive: only what is kept."""
+        kept = list(self._messages.get(lane, ()))
+        end = max(len(kept) - skip, 0)
+        return kept[max(end - limit, 0) : end], len(kept)
+
     async def get(self, space: str, key: str) -> str | None:
         """See KeyValue."""
         return self._values.get(space, {}).get(key)

@@ -58,7 +58,9 @@ def check(path: Path, talkers: Sequence[Talker], prefix: str, *, counter: bool) 
 def _lanes(db: sqlite3.Connection, prefix: str) -> dict[str, dict[str, list[int]]]:
     """By talker and lane, the numbers in the history in their order."""
     found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for lane, text in db.execute("SELECT lane, text FROM message WHERE NOT from_bot ORDER BY id"):
+    for lane, text in db.execute(
+        "SELECT lane, text FROM message m JOIN conversation c ON c.id = conversation WHERE NOT from_bot ORDER BY m.id"
+    ):
         name, _, number = text.removeprefix(prefix).rpartition("-")
         found[name][lane].append(int(number))
     return found
@@ -120,7 +122,11 @@ def _replies(
         said = [
             text
             for lane in lanes.get(talker.name, {})
-            for (text,) in db.execute("SELECT text FROM message WHERE from_bot AND lane = ? ORDER BY id", (lane,))
+            for (text,) in db.execute(
+                "SELECT text FROM message m JOIN conversation c ON c.id = conversation"
+                " WHERE from_bot AND lane = ? ORDER BY m.id",
+                (lane,),
+            )
         ]
         wanted = [text for number in range(1, talker.sent + 1) for text in answers(number)] if counter else said
         for what, texts in (("heard", heard), ("the history has", said)):

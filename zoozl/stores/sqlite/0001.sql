@@ -1,21 +1,27 @@
--- Conversations: one small row each, written when it changes.
+-- Conversations: one small row each. `last` is its newest message, 0 for none.
 CREATE TABLE conversation (
-    lane TEXT PRIMARY KEY,
+    id INTEGER PRIMARY KEY,
+    lane TEXT NOT NULL UNIQUE,
     uuid TEXT NOT NULL,
     channel TEXT NOT NULL,
     talker TEXT NOT NULL,
     subject TEXT NOT NULL,
     greeted INTEGER NOT NULL,
     data TEXT NOT NULL,
-    at REAL NOT NULL
-) WITHOUT ROWID;
+    at REAL NOT NULL,
+    last INTEGER NOT NULL DEFAULT 0
+);
 CREATE INDEX conversation_at ON conversation (at);
 CREATE INDEX conversation_talker ON conversation (talker);
 
--- What was said, by both sides: appended, never rewritten. `parts` only where it is more than one text.
+-- What was said, by both sides: appended, never rewritten. `earlier` is the message before it in its conversation, 0
+-- for the first, and `n` counts them. There is no index: an entry in the middle of one, for every message, costs more
+-- than all the rest of its turn. `parts` only where it is more than one text.
 CREATE TABLE message (
     id INTEGER PRIMARY KEY,
-    lane TEXT NOT NULL,
+    conversation INTEGER NOT NULL,
+    earlier INTEGER NOT NULL,
+    n INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     talker TEXT NOT NULL,
     from_bot INTEGER NOT NULL,
@@ -25,7 +31,9 @@ CREATE TABLE message (
     text TEXT NOT NULL,
     parts TEXT
 );
-CREATE INDEX message_lane ON message (lane, id);
+
+-- Conversations that are gone; their messages, from `last` on, follow a little at a time.
+CREATE TABLE gone (conversation INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 
 -- Events that were accepted and are not done.
 CREATE TABLE inbox (
@@ -75,7 +83,8 @@ CREATE TABLE dead (
     address TEXT NOT NULL,
     payload TEXT NOT NULL,
     error TEXT NOT NULL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    archived INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX dead_at ON dead (at);
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite.file import Lock, connect, refuse_network
+from zoozl.stores.sqlite.history import drop_messages, erase
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -122,9 +123,7 @@ _RETRY = {
     # `replied` begins anew, and so does `seq`: what a channel has had of the first run must not be taken for this one.
     "event": (
         "INSERT INTO inbox (seq, lane, talker, event, at, archived)"
-        " SELECT :number, lane, talker, payload, :now,"
-        " EXISTS (SELECT 1 FROM message m WHERE m.lane = dead.lane AND m.seq = dead.seq AND NOT m.from_bot)"
-        " FROM dead WHERE id = :id"
+        " SELECT :number, lane, talker, payload, :now, archived FROM dead WHERE id = :id"
     ),
     "reply": (
         "INSERT INTO outbox (id, seq, n, lane, talker, address, message, at)"
@@ -167,6 +166,8 @@ async def forget(store: Held, talker: str, channel: str | None, progress: Progre
     What is erased is overwritten, in the file and in its write-ahead log. `log_emptied` is False if somebody read the
     file all the time, so that the log could not be emptied.
     """
+    while await store.run(drop_messages):
+        pass  # of conversations that have aged out: they are nobody's any more
     ids, high = await find_messages(store.run, talker, channel, progress)
     counts = await store.run(lambda db: _erase(db, talker, channel, ids, high))
     store.forget_kept()
@@ -180,7 +181,7 @@ async def find_messages(
 ) -> tuple[list[int], int]:
     """The ids of a talker's messages, and up to which id they were looked for; the table has no index for it."""
     (high,) = await run(lambda db: db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone())
-    where, values = _whose(talker, channel)
+    where, values = _said_by(talker, channel)
     sql = f"SELECT id FROM message WHERE id > ? AND id <= ? AND {where}"  # noqa: S608 - text of our own
     found: list[int] = []
     for low in range(0, high, SLICE):
@@ -210,28 +211,45 @@ def _whose(talker: str, channel: str | None) -> tuple[str, tuple[Any, ...]]:
     return "talker = ? AND substr(lane, 1, ?) = ?", (talker, len(channel) + 1, f"{channel}:")
 
 
+def _said_by(talker: str, channel: str | None) -> tuple[str, tuple[Any, ...]]:
+    if channel is None:
+        return "talker = ?", (talker,)
+    return "talker = ? AND conversation IN (SELECT id FROM conversation WHERE channel = ?)", (talker, channel)
+
+
 def _erase(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequence[int], high: int) -> dict[str, int]:
     where, values = _whose(talker, channel)
     db.execute("PRAGMA secure_delete = ON")
     try:
-        erased = dict.fromkeys(PERSONAL, 0)
-        for number in ids:
-            erased["message"] += db.execute(
-                f"DELETE FROM message WHERE id = ? AND {where}",  # noqa: S608
-                (number, *values),
-            ).rowcount
-        # What was said since they were looked for, also under a number that had become free.
-        newer = (
-            f"DELETE FROM message WHERE {where} AND (id > ?"  # noqa: S608
-            " OR lane IN (SELECT lane FROM conversation WHERE talker = ?))"
-        )
-        erased["message"] += db.execute(newer, (*values, high, talker)).rowcount
+        erased = {"message": _erase_messages(db, talker, channel, ids, high)}
+        # What others said in a conversation that this one began stays theirs.
+        erased["conversation"] = db.execute(
+            "UPDATE conversation SET talker = '', subject = '', data = '{}'"  # noqa: S608
+            f" WHERE {where} AND last > 0",
+            values,
+        ).rowcount
         for table in PERSONAL:
             if table != "message":
-                erased[table] = db.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608
+                deleted = db.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608
+                erased[table] = erased.get(table, 0) + deleted
         return erased
     finally:
         db.execute("PRAGMA secure_delete = FAST")
+
+
+def _erase_messages(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequence[int], high: int) -> int:
+    where, values = _said_by(talker, channel)
+    sql = f"SELECT conversation, id FROM message WHERE id = ? AND {where}"  # noqa: S608
+    # And what was said since they were looked for.
+    found = db.execute(f"SELECT conversation, id FROM message WHERE id > ? AND {where}", (high, *values)).fetchall()  # noqa: S608
+    for number in ids:
+        found += db.execute(sql, (number, *values)).fetchall()
+    by_conversation: dict[int, set[int]] = {}
+    for conversation, number in found:
+        by_conversation.setdefault(conversation, set()).add(number)
+    for conversation, numbers in by_conversation.items():
+        erase(db, conversation, numbers)
+    return len(found)
 
 
 async def _scrub(store: Held) -> None:

@@ -8,90 +8,109 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from zoozl.chatbot.message import Message
+from zoozl.chatbot.message import Address, Message
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, State
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import codec
+from zoozl.stores.sqlite.bulk import delete, insert, update
+from zoozl.stores.sqlite.heads import Head, Heads
 
 if TYPE_CHECKING:
     from zoozl.stores.sqlite.store import Store
 
 T = TypeVar("T")
 
-INSERT_MESSAGE = (
-    "INSERT INTO message (lane, seq, talker, from_bot, author, at, platform_id, text, parts)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# `conversation.at` is for retention, which counts in days: it need not be right to the minute.
+TOUCH = 3600.0
+
+CONVERSATION = "conversation (id, lane, uuid, channel, talker, subject, greeted, data, at)"
+REPLACES = (
+    "ON CONFLICT (lane) DO UPDATE SET uuid = excluded.uuid, talker = excluded.talker, subject = excluded.subject,"
+    " greeted = excluded.greeted, data = excluded.data, at = excluded.at"
 )
 
 
 class Batch:
     """Rows of all operations of a transaction, table by table."""
 
-    __slots__ = ("conversations", "delivered", "done", "inbox", "messages", "outbox", "with_files")
+    __slots__ = ("conversations", "delivered", "done", "heads", "inbox", "messages", "moved", "outbox")
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads) -> None:
+        heads.trim()
+        self.heads = heads
         self.inbox: dict[int, Receipt] = {}
         self.messages: list[tuple[Any, ...]] = []
-        self.with_files: dict[int, Message] = {}
+        self.moved: dict[str, Head] = {}
         self.conversations: dict[str, tuple[Any, ...]] = {}
         self.outbox: list[tuple[Any, ...]] = []
-        self.done: list[tuple[int]] = []
-        self.delivered: list[tuple[int]] = []
+        self.done: list[int] = []
+        self.delivered: list[int] = []
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put all rows in, and begin anew."""
         if self.inbox:
             now = time.time()
-            db.executemany(
-                "INSERT INTO inbox (seq, lane, talker, event, at) VALUES (?, ?, ?, ?, ?)",
-                [(r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), now) for r in self.inbox.values()],
-            )
+            rows = [
+                (r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), now) for r in self.inbox.values()
+            ]
+            insert(db, "inbox (seq, lane, talker, event, at)", rows)
             self.inbox = {}
-        if self.with_files:
-            # One by one: the row of a file must be known, for the marks that plugins set on it.
-            for index, row in enumerate(self.messages):
-                number = db.execute(INSERT_MESSAGE, row).lastrowid
-                if index in self.with_files:
-                    self.with_files[index].row = number or 0
-            self.messages, self.with_files = [], {}
-        elif self.messages:
-            db.executemany(INSERT_MESSAGE, self.messages)
-            self.messages = []
         if self.conversations:
-            db.executemany(
-                "INSERT OR REPLACE INTO conversation (lane, uuid, channel, talker, subject, greeted, data, at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                self.conversations.values(),
-            )
+            insert(db, CONVERSATION, list(self.conversations.values()), REPLACES)
             self.conversations = {}
+        if self.messages:
+            insert(db, "message", self.messages)
+            update(db, "conversation", "last", {head.conversation: head.last for head in self.moved.values()})
+            self.messages, self.moved = [], {}
         if self.outbox:
-            db.executemany(
-                "INSERT INTO outbox (id, seq, n, lane, talker, address, message, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                self.outbox,
-            )
+            insert(db, "outbox (id, seq, n, lane, talker, address, message, at)", self.outbox)
             self.outbox = []
         if self.done:
-            db.executemany("DELETE FROM inbox WHERE seq = ?", self.done)
+            delete(db, "inbox", "seq", self.done)
             self.done = []
         if self.delivered:
-            db.executemany("DELETE FROM outbox WHERE id = ?", self.delivered)
+            delete(db, "outbox", "id", self.delivered)
             self.delivered = []
 
     def finish(self, seq: int) -> None:
         """An event is done; one of this very transaction never gets a row."""
         if self.inbox.pop(seq, None) is None:
-            self.done.append((seq,))
+            self.done.append(seq)
 
-    def say(self, lane: str, seq: int, talker: str, messages: Sequence[Message]) -> None:
+    def save(self, db: sqlite3.Connection, lane: str, address: Address, state: State | None) -> Head:
+        """A conversation's state, None if it is as it was. A conversation that is new is made in any case."""
+        head = self.heads.find(db, lane)
+        now = time.time()
+        if state is None and not head.known:
+            state = State(talker=address.talker)
+        if state is not None:
+            row = (state.uuid, address.channel, state.talker, state.subject, state.greeted, state.data, now)
+            self.conversations[lane] = (head.conversation, lane, *row)
+        elif now - head.at > TOUCH:
+            db.execute("UPDATE conversation SET at = ? WHERE id = ?", (now, head.conversation))
+        else:
+            return head
+        head.at, head.known = now, True
+        return head
+
+    def say(self, head: Head, lane: str, seq: int, talker: str, messages: Sequence[Message]) -> None:
         """Lines of the history."""
+        conversation, last, n = head.conversation, head.last, head.n
         for m in messages:
             text = codec.plain_text(m)
             parts = None if text is not None else codec.dump_parts(m.parts)
-            if parts is not None:
-                self.with_files[len(self.messages)] = m
+            row, n = self.heads.next_message(), n + 1
             self.messages.append(
-                (lane, seq, talker, m.from_bot, m.author, m.timestamp, m.id, text if text is not None else "", parts)
+                (row, conversation, last, n, seq, talker, m.from_bot, m.author, m.timestamp, m.id, text or "", parts)
             )
+            m.row = last = row
+        if messages:
+            head.last, head.n = last, n
+            self.moved[lane] = head
+
+    def undo(self) -> None:
+        """The transaction was taken back."""
+        self.heads.clear()
 
     def send(self, replies: Sequence[Reply]) -> None:
         """Replies to be delivered."""
@@ -184,13 +203,10 @@ class Accept(_Operation):
 class Commit(_Operation):
     """A turn ends."""
 
-    def __init__(
-        self, store: Store, order: int, outcome: Outcome, state: State | None, done: asyncio.Future[None]
-    ) -> None:
+    def __init__(self, store: Store, order: int, outcome: Outcome, done: asyncio.Future[None]) -> None:
         self.store = store
         self.order = order
         self.outcome = outcome
-        self.state = state
         self.done = done
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
@@ -200,25 +216,14 @@ class Commit(_Operation):
         if receipt.failed:
             raise sqlite3.IntegrityError("its event could not be accepted")
         address = receipt.event.address
-        state = self.state
-        if state is not None:
-            batch.conversations[receipt.lane] = (
-                receipt.lane,
-                state.uuid,
-                address.channel,
-                state.talker,
-                state.subject,
-                state.greeted,
-                state.data,
-                time.time(),
-            )
-        batch.say(receipt.lane, receipt.seq, address.talker, outcome.messages)
+        head = batch.save(db, receipt.lane, address, outcome.state)
+        batch.say(head, receipt.lane, receipt.seq, address.talker, outcome.messages)
         for message in outcome.marked:
             if message.row:
-                # With its lane: the number may be another message's by now, if this one was forgotten.
+                # With its conversation: the number may be another message's by now, if this one was forgotten.
                 db.execute(
-                    "UPDATE message SET parts = ? WHERE id = ? AND lane = ?",
-                    (codec.dump_parts(message.parts), message.row, receipt.lane),
+                    "UPDATE message SET parts = ? WHERE id = ? AND conversation = ?",
+                    (codec.dump_parts(message.parts), message.row, head.conversation),
                 )
         batch.send(outcome.replies)
         batch.finish(receipt.seq)
@@ -226,7 +231,8 @@ class Commit(_Operation):
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
         if error is None:
-            self.store.saved(self.order, self.outcome.receipt.lane, self.state, self.outcome.messages)
+            outcome = self.outcome
+            self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages)
         super().settle(error)
 
 
@@ -245,7 +251,8 @@ class Record(_Operation):
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """Replies, their lines, and how many their event has had."""
         last = self.replies[-1]
-        batch.say(last.lane, last.seq, last.address.talker, self.messages)
+        head = batch.save(db, last.lane, last.address, None)
+        batch.say(head, last.lane, last.seq, last.address.talker, self.messages)
         batch.send(self.replies)
         batch.flush(db)
         db.execute("UPDATE inbox SET replied = ?, archived = 1 WHERE seq = ?", (last.n + 1, last.seq))
@@ -265,7 +272,7 @@ class Delivered(_Operation):
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """It leaves the outbox."""
-        batch.delivered.append((self.reply.id,))
+        batch.delivered.append(self.reply.id)
 
 
 class Dead(_Operation):
@@ -299,8 +306,8 @@ class Bury(_Operation):
         """From the inbox to the dead letters, and a word to the talker."""
         batch.flush(db)
         db.execute(
-            "INSERT INTO dead (kind, seq, n, lane, talker, address, payload, error, at)"
-            " SELECT 'event', seq, 0, lane, talker, ?, event, ?, ? FROM inbox WHERE seq = ?",
+            "INSERT INTO dead (kind, seq, n, lane, talker, address, payload, error, at, archived)"
+            " SELECT 'event', seq, 0, lane, talker, ?, event, ?, ?, archived FROM inbox WHERE seq = ?",
             (codec.dump_address(self.receipt.event.address), self.error, time.time(), self.receipt.seq),
         )
         batch.send(self.replies)
@@ -346,7 +353,10 @@ class Read(_Operation, Generic[T]):
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """Ask, after what came before."""
         batch.flush(db)
+        before = db.total_changes
         self._value = self.function(db)
+        if db.total_changes != before:
+            batch.heads.clear()
 
     def settle_early(self) -> None:
         """Answer."""

@@ -101,11 +101,11 @@ def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> It
             "last": when(at),
         }
     (high,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
-    where, values = ("talker = ?", (talker,)) if talker is not None else ("1", ())
+    where, values = ("m.talker = ?", (talker,)) if talker is not None else ("1", ())
     for low in range(0, high, STEP):
         rows = db.execute(
-            "SELECT lane, talker, from_bot, author, at, platform_id, text, parts FROM message"  # noqa: S608
-            f" WHERE id > ? AND id <= ? AND {where} ORDER BY id",
+            "SELECT lane, m.talker, from_bot, author, m.at, platform_id, text, parts FROM message m"  # noqa: S608
+            f" JOIN conversation c ON c.id = conversation WHERE m.id > ? AND m.id <= ? AND {where} ORDER BY m.id",
             (low, low + STEP, *values),
         )
         yield from map(_message, rows)
@@ -184,10 +184,13 @@ def check(db: sqlite3.Connection, working: Callable[[float], None]) -> tuple[lis
     db.set_progress_handler(lambda: working(time.monotonic() - begun), 1_000_000)
     try:
         wrong = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        lanes = "NOT EXISTS (SELECT 1 FROM conversation c WHERE c.lane = m.lane)"
         orphans = {
-            "messages without a conversation": f"SELECT count(*) FROM message m WHERE {lanes}",  # noqa: S608
-            "replies without a conversation": f"SELECT count(*) FROM outbox m WHERE {lanes}",  # noqa: S608
+            "messages without a conversation": (
+                "SELECT count(*) FROM message WHERE conversation NOT IN (SELECT id FROM conversation)"
+            ),
+            "replies without a conversation": (
+                "SELECT count(*) FROM outbox WHERE lane NOT IN (SELECT lane FROM conversation)"
+            ),
         }
         return wrong, {name: db.execute(sql).fetchone()[0] for name, sql in orphans.items()}
     finally:

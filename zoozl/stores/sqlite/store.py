@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State
 from zoozl.stores.sqlite import codec
 from zoozl.stores.sqlite.file import Lock, connect, refuse_network
+from zoozl.stores.sqlite.heads import Heads
+from zoozl.stores.sqlite.history import count, latest
 from zoozl.stores.sqlite.operations import (
     Accept,
     Apart,
@@ -33,9 +34,9 @@ T = TypeVar("T")
 
 WINDOW = 50
 KEPT = 5_000
+# Messages that are longer are counted; the others are bounded by their number.
+LARGE = 256
 KEPT_BYTES = 64 << 20
-# `conversation.at` is for retention, which counts in days: it need not be right to the minute.
-TOUCH = 3600.0
 # Numbers are reserved in the file by so many, so that none is given twice after a crash.
 BLOCK = 100_000
 
@@ -43,11 +44,11 @@ BLOCK = 100_000
 class Store:
     """One file, one process. Made by `await Store.open(path)`."""
 
-    def __init__(self, path: Path, lock: Lock, db: sqlite3.Connection, high: int) -> None:
+    def __init__(self, path: Path, lock: Lock, db: sqlite3.Connection, heads: Heads, high: int) -> None:
         self.path = path
         self._lock = lock
         self._number = self._reserved = high
-        self._writer = Writer(db, Batch)
+        self._writer = Writer(db, lambda: Batch(heads))
         self._loop = asyncio.get_running_loop()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
@@ -63,7 +64,7 @@ class Store:
         the last moments; a crash of the process takes nothing). Raises StoreError.
         """
 
-        def prepare() -> tuple[Lock, sqlite3.Connection, int]:
+        def prepare() -> tuple[Lock, sqlite3.Connection, Heads, int]:
             refuse_network(path)
             lock = Lock(path)
             try:
@@ -73,10 +74,11 @@ class Store:
                     "SELECT max((SELECT high FROM counter), (SELECT coalesce(max(seq), 0) FROM inbox),"
                     " (SELECT coalesce(max(id), 0) FROM outbox), (SELECT coalesce(max(seq), 0) FROM outbox))"
                 ).fetchone()
+                heads = Heads(db)
             except BaseException:
                 lock.close()
                 raise
-            return lock, db, high
+            return lock, db, heads, high
 
         return cls(path, *await asyncio.to_thread(prepare))
 
@@ -100,14 +102,9 @@ class Store:
 
     def commit(self, outcome: Outcome) -> Done:
         """See Inbox."""
-        receipt = outcome.receipt
         done = self._loop.create_future()
-        kept = self._kept.get(receipt.lane)
-        state = outcome.state
-        if state is None and kept is not None and time.time() - kept.at > TOUCH:
-            state = kept.state
         self._order += 1
-        self._writer.submit(Commit(self, self._order, outcome, state, done))
+        self._writer.submit(Commit(self, self._order, outcome, done))
         return done
 
     def saved(self, order: int, lane: str, state: State | None, messages: Sequence[Message]) -> None:
@@ -117,7 +114,7 @@ class Store:
                 missed.extend(messages)
         if (kept := self._kept.get(lane)) is not None and order > kept.order:
             if state is not None:
-                kept.state, kept.at = state, time.time()
+                kept.state = state
             self._remember(kept, messages)
 
     async def unfinished(self) -> list[Receipt]:
@@ -192,6 +189,16 @@ class Store:
             self._kept.move_to_end(lane)
         return kept.state, list(kept.messages)
 
+    async def history(self, lane: str, skip: int, limit: int) -> tuple[list[Message], int]:
+        """See Archive."""
+
+        def read(db: sqlite3.Connection) -> tuple[list[Message], int]:
+            return latest(db, lane, skip, limit), count(db, lane)
+
+        result: asyncio.Future[tuple[list[Message], int]] = self._loop.create_future()
+        self._writer.submit(Read(read, result))
+        return await result
+
     async def _load(self, lane: str) -> _Kept:
         self._order += 1
         order = self._order
@@ -201,7 +208,7 @@ class Store:
         read = Read(lambda db: _read_conversation(db, lane), self._loop.create_future())
         try:
             self._writer.submit(read)
-            state, at, messages = await read.result
+            state, messages = await read.result
         finally:
             loading.remove((order, missed))
             if not loading:
@@ -209,19 +216,19 @@ class Store:
         if lane in self._kept:
             # Somebody else has read it meanwhile.
             return self._kept[lane]
-        kept = self._kept[lane] = _Kept(order, state, at)
+        kept = self._kept[lane] = _Kept(order, state)
         self._remember(kept, [*messages, *missed])
         while len(self._kept) > KEPT or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
             _, oldest = self._kept.popitem(last=False)
-            self._kept_bytes -= sum(message.size for message in oldest.messages)
+            self._kept_bytes -= oldest.large
         return kept
 
     def _remember(self, kept: _Kept, messages: Sequence[Message]) -> None:
+        kept.messages.extend(messages)
         for message in messages:
-            kept.messages.append(message)
-            self._kept_bytes += message.size
-            if len(kept.messages) > WINDOW:
-                self._kept_bytes -= kept.messages.popleft().size
+            if (size := message.size) > LARGE:
+                kept.large += size
+                self._kept_bytes += size
 
     async def get(self, space: str, key: str) -> str | None:
         """See KeyValue."""
@@ -268,7 +275,7 @@ class Store:
         """The same for some of them."""
         for lane in lanes:
             if (kept := self._kept.pop(lane, None)) is not None:
-                self._kept_bytes -= sum(message.size for message in kept.messages)
+                self._kept_bytes -= kept.large
 
     async def apart(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function(connection)` returns, run by the writer outside of a transaction. Raises StoreError."""
@@ -287,30 +294,19 @@ class Store:
 class _Kept:
     """A conversation at hand."""
 
-    __slots__ = ("at", "messages", "order", "state")
+    __slots__ = ("large", "messages", "order", "state")
 
-    def __init__(self, order: int, state: State | None, at: float) -> None:
+    def __init__(self, order: int, state: State | None) -> None:
         self.order = order
         self.state = state
-        self.at = at
-        self.messages: deque[Message] = deque()
+        self.messages: deque[Message] = deque(maxlen=WINDOW)
+        self.large = 0
+        """What it ever had of large messages: not reduced as they leave its window, only as it is let go of."""
 
 
-def _read_conversation(db: sqlite3.Connection, lane: str) -> tuple[State | None, float, list[Message]]:
-    row = db.execute(
-        "SELECT uuid, talker, subject, greeted, data, at FROM conversation WHERE lane = ?", (lane,)
-    ).fetchone()
-    rows = db.execute(
-        "SELECT id, from_bot, author, at, platform_id, text, parts FROM message WHERE lane = ?"
-        " ORDER BY id DESC LIMIT ?",
-        (lane, WINDOW),
-    ).fetchall()
-    messages = []
-    for number, from_bot, author, sent, platform_id, text, parts in reversed(rows):
-        message = Message(codec.load_parts(parts) if parts else text, author, sent, platform_id, bool(from_bot))
-        message.row = number
-        messages.append(message)
+def _read_conversation(db: sqlite3.Connection, lane: str) -> tuple[State | None, list[Message]]:
+    row = db.execute("SELECT uuid, talker, subject, greeted, data FROM conversation WHERE lane = ?", (lane,)).fetchone()
     if row is None:
-        return None, 0.0, messages
-    uuid, talker, subject, greeted, data, at = row
-    return State(uuid, talker, subject, bool(greeted), data), at, messages
+        return None, []
+    uuid, talker, subject, greeted, data = row
+    return State(uuid, talker, subject, bool(greeted), data), latest(db, lane, 0, WINDOW)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from zoozl.errors import StoreError
+from zoozl.stores.sqlite.history import ROWS, drop, drop_messages
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 INTERVAL = 60.0
-ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,6 @@ class Sweep:
         self._store = store
         self._ages = ages
         self._clock = clock
-        self._lane = ""
 
     async def run(self) -> None:
         """Sweep every minute, until it is cancelled."""
@@ -81,14 +80,14 @@ class Sweep:
                 await self._until_none("dedup", _dedup(channel, now - age), counts)
         if ages.conversation is not None:
             await self._conversations(now - ages.conversation, counts)
-            await self._strays(now - ages.conversation, counts)
+        await self._until_none("message", drop_messages, counts)
         return counts
 
     async def _until_none(
         self, table: str, delete: Callable[[sqlite3.Connection], int], counts: dict[str, int]
     ) -> None:
-        deleted = ROWS
-        while deleted == ROWS:
+        deleted = 1
+        while deleted:
             deleted = await self._store.run(delete)
             counts[table] += deleted
 
@@ -99,26 +98,14 @@ class Sweep:
             counts["outbox"] += moved
 
     async def _conversations(self, before: float, counts: dict[str, int]) -> None:
-        more = True
-        while more:
-            messages, lanes, more = await self._store.run(_old_conversations(before))
+        lanes: list[str] | None = None
+        while lanes is None or len(lanes) == ROWS:
+            lanes = await self._store.run(_old_conversations(before))
             self._store.forget_lanes(lanes)
-            counts["message"] += messages
             counts["conversation"] += len(lanes)
 
-    async def _strays(self, before: float, counts: dict[str, int]) -> None:
-        """Messages without a conversation: what was told to somebody who never spoke, or is left in a room.
 
-        So many lanes are looked at in each sweep, and the next one goes on from there.
-        """
-        lanes, after = await self._store.run(_stray_lanes(self._lane, before))
-        self._lane = after or ""
-        for lane in lanes:
-            await self._until_none("message", _stray_messages(lane), counts)
-        self._store.forget_lanes(lanes)
-
-
-# No lane with something undone or undelivered; a conversation's state goes after the last of its messages.
+# No lane with something undone or undelivered.
 _BUSY = "(SELECT lane FROM inbox UNION SELECT lane FROM outbox)"
 
 
@@ -175,62 +162,16 @@ def _bury(before: float, after: int, now: float) -> Callable[[sqlite3.Connection
     return bury
 
 
-def _old_conversations(before: float) -> Callable[[sqlite3.Connection], tuple[int, list[str], bool]]:
-    """Up to `ROWS` rows: messages that are gone, lanes that are gone, and whether more is left."""
+def _old_conversations(before: float) -> Callable[[sqlite3.Connection], list[str]]:
+    """Up to `ROWS` conversations go; their lanes."""
 
-    def delete(db: sqlite3.Connection) -> tuple[int, list[str], bool]:
+    def delete(db: sqlite3.Connection) -> list[str]:
         old = db.execute(
             f"SELECT lane FROM conversation WHERE at < ? AND lane NOT IN {_BUSY} ORDER BY at LIMIT ?",  # noqa: S608
             (before, ROWS),
         ).fetchall()
-        messages = 0
-        lanes: list[str] = []
         for (lane,) in old:
-            room = ROWS - messages - len(lanes)
-            if room <= 0:
-                return messages, lanes, True
-            messages += (gone := _messages(db, lane, room))
-            if gone < room:
-                db.execute("DELETE FROM conversation WHERE lane = ?", (lane,))
-                lanes.append(lane)
-        return messages, lanes, len(old) == ROWS or len(lanes) < len(old)
-
-    return delete
-
-
-def _messages(db: sqlite3.Connection, lane: str, limit: int) -> int:
-    sql = "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE lane = ? ORDER BY id LIMIT ?)"
-    return db.execute(sql, (lane, limit)).rowcount
-
-
-def _stray_lanes(after: str, before: float) -> Callable[[sqlite3.Connection], tuple[list[str], str | None]]:
-    """The next `ROWS` lanes behind `after`: those that are strays and old, and where to go on (None: at the start)."""
-
-    def look(db: sqlite3.Connection) -> tuple[list[str], str | None]:
-        strays: list[str] = []
-        lane: str | None = after
-        for _ in range(ROWS):
-            (lane,) = db.execute("SELECT min(lane) FROM message WHERE lane > ?", (lane,)).fetchone()
-            if lane is None:
-                break
-            if db.execute("SELECT 1 FROM conversation WHERE lane = ?", (lane,)).fetchone():
-                continue
-            (at,) = db.execute("SELECT at FROM message WHERE lane = ? ORDER BY id DESC LIMIT 1", (lane,)).fetchone()
-            if at < before:
-                strays.append(lane)
-        if not strays:
-            return strays, lane
-        busy = {row[0] for row in db.execute(_BUSY[1:-1])}
-        return [stray for stray in strays if stray not in busy], lane
-
-    return look
-
-
-def _stray_messages(lane: str) -> Callable[[sqlite3.Connection], int]:
-    def delete(db: sqlite3.Connection) -> int:
-        begun = f"SELECT 1 WHERE ? IN {_BUSY} OR EXISTS (SELECT 1 FROM conversation WHERE lane = ?)"  # noqa: S608
-        if db.execute(begun, (lane, lane)).fetchone():
-            return 0
-        return _messages(db, lane, ROWS)
+            drop(db, lane)
+        return [lane for (lane,) in old]
 
     return delete

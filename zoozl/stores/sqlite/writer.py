@@ -46,6 +46,10 @@ class Batch(Protocol):
         """Put them in."""
         ...
 
+    def undo(self) -> None:
+        """The transaction was taken back."""
+        ...
+
 
 class Writer:
     """Owns the connection and its thread; all other methods belong to the event loop.
@@ -91,11 +95,11 @@ class Writer:
             batch, self._pending = self._pending, []
             self._work.put(batch)
 
-    def _settled(self, results: list[tuple[Operation, StoreError | None]]) -> None:
+    def _settled(self, operations: list[Operation], errors: dict[Operation, StoreError]) -> None:
         self._busy = False
         self._hand_over()
-        for operation, error in results:
-            operation.settle(error)
+        for operation in operations:
+            operation.settle(errors.get(operation) if errors else None)
 
     def _settle_early(self, operations: list[Operation]) -> None:
         for operation in operations:
@@ -105,17 +109,17 @@ class Writer:
         while (operations := self._work.get()) is not None:
             try:
                 self._transact(operations)
-                results: list[tuple[Operation, StoreError | None]] = [(operation, None) for operation in operations]
+                errors: dict[Operation, StoreError] = {}
             except Exception as exc:  # an error of SQLite, or a value that it cannot take: the thread goes on
-                results = self._one_by_one(operations, exc)
-            self._call(self._settled, results)
+                errors = self._one_by_one(operations, exc)
+            self._call(self._settled, operations, errors)
         self._db.close()
 
     def _transact(self, operations: list[Operation]) -> None:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
+        batch = self._batch()
         try:
-            batch = self._batch()
             early = []
             for operation in operations:
                 operation.write(db, batch)
@@ -128,22 +132,22 @@ class Writer:
             db.execute("COMMIT")
             hit("after-commit")
         except BaseException:
+            batch.undo()
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
 
-    def _one_by_one(self, operations: list[Operation], exc: Exception) -> list[tuple[Operation, StoreError | None]]:
+    def _one_by_one(self, operations: list[Operation], exc: Exception) -> dict[Operation, StoreError]:
         """After a failure: what one operation did wrong must not be the fault of the others."""
         if len(operations) == 1:
-            return [(operations[0], _refused(operations[0], exc))]
-        results: list[tuple[Operation, StoreError | None]] = []
+            return {operations[0]: _refused(operations[0], exc)}
+        errors: dict[Operation, StoreError] = {}
         for operation in operations:
             try:
                 self._transact([operation])
-                results.append((operation, None))
             except Exception as again:  # the same
-                results.append((operation, _refused(operation, again)))
-        return results
+                errors[operation] = _refused(operation, again)
+        return errors
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         try:

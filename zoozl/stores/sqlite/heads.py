@@ -1,0 +1,67 @@
+"""Where each conversation ends: known to the writer, so that it need not ask the file at every message."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import time
+
+MOST = 10_000
+
+
+class Head:
+    """A conversation's number, its newest message, and how many it has had."""
+
+    __slots__ = ("at", "conversation", "known", "last", "n")
+
+    def __init__(self, conversation: int, last: int, n: int, at: float, known: bool) -> None:
+        self.conversation = conversation
+        self.last = last
+        self.n = n
+        self.at = at
+        """What the file has for its last use, in seconds since the epoch."""
+        self.known = known
+        """False if the file does not have it yet."""
+
+
+class Heads:
+    """Heads by lane, as they are in the writer's transaction. All methods belong to the writer's thread."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        message: int
+        conversation: int
+        (message,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
+        (conversation,) = db.execute(
+            "SELECT max((SELECT coalesce(max(id), 0) FROM conversation),"
+            " (SELECT coalesce(max(conversation), 0) FROM gone))"
+        ).fetchone()
+        self.next_message = itertools.count(message + 1).__next__
+        """A number greater than those of all messages."""
+        self._conversations = itertools.count(conversation + 1)
+        self._heads: dict[str, Head] = {}
+
+    def find(self, db: sqlite3.Connection, lane: str) -> Head:
+        """The head of a lane. Rows that were written before must be in the database if it was cleared meanwhile."""
+        head = self._heads.get(lane)
+        if head is None:
+            row = db.execute(
+                "SELECT c.id, c.last, coalesce(m.n, 0), c.at FROM conversation c LEFT JOIN message m ON m.id = c.last"
+                " WHERE c.lane = ?",
+                (lane,),
+            ).fetchone()
+            if row is not None:
+                conversation, last, n, at = row
+                head = Head(conversation, last, n, at, True)
+            else:
+                head = Head(next(self._conversations), 0, 0, time.time(), False)
+            self._heads[lane] = head
+        return head
+
+    def trim(self) -> None:
+        """Between two transactions: keep within bounds."""
+        if len(self._heads) > MOST:
+            self._heads.clear()
+
+    def clear(self) -> None:
+        """Something else has changed conversations, or a transaction was taken back."""
+        self._heads.clear()
