@@ -1,10 +1,14 @@
 """Find a class by name: a dotted path, an entry point, or the built-in module of that name."""
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from zoozl.errors import ConfigError, describe
@@ -13,6 +17,7 @@ from zoozl.errors import ConfigError, describe
 KINDS = {"channels": "Channel", "embedders": "Embedder", "stores": "Store"}
 # What such a class must have at least.
 METHODS = {"channels": ("send", "close"), "embedders": ("embed",), "stores": ("commit", "close")}
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def names(kind: str) -> list[str]:
@@ -52,22 +57,49 @@ def find(kind: str, name: str) -> type[Any]:
     return found
 
 
-def embedder(given: object) -> Any:
+def embedder(
+    given: object,
+    tables: Mapping[str, Any] = NOTHING,
+    folder: Path | None = None,
+    environ: Mapping[str, str] = NOTHING,
+) -> Any:
     """The embedder that a configuration means: an object as it is, a name as a new object of the class it names.
+
+    "NAME:MODEL" is `Class.configured(MODEL, tables[NAME], folder, environ)` of an embedder that takes a model: the
+    table of its name, the folder that relative paths start at, the variables that keys are in.
 
     Raises ConfigError when there is none, when it cannot be made, or when it is no embedder.
     """
     made = given
     if isinstance(given, str):
-        cls = find("embedders", given)
+        name, model = _model(given)
+        cls = find("embedders", name)
         try:
-            made = cls()
+            if hasattr(cls, "configured"):
+                made = cls.configured(model, tables.get(name, {}), folder or Path(), environ)
+            else:
+                made = cls()
+        except ConfigError:
+            raise
         except (Exception, SystemExit) as exc:  # the edge of foreign code
             raise ConfigError(f"embedder {given!r} cannot be made: {describe(exc)}") from exc
     _check("embedders", given, made)
     if not isinstance(getattr(made, "name", None), str):
         raise ConfigError(f"embedder {given!r} has no `name`, the text that tells its vectors from others")
     return made
+
+
+def _model(given: str) -> tuple[str, str]:
+    """The embedder's name and the model that is named after it, if any."""
+    name, colon, model = given.partition(":")
+    if not colon or name not in names("embedders"):
+        return given, ""
+    if hasattr(find("embedders", name), "configured"):
+        return name, model
+    # It may still be a class in a module of this name.
+    if importlib.util.find_spec(name) is None:
+        raise ConfigError(f"embedder {name!r} takes no model: write {name!r}")
+    return given, ""
 
 
 def _check(kind: str, name: object, found: object) -> None:

@@ -26,6 +26,8 @@ class Once(Generic[T]):
             return self.value
         if self._task is None:
             self._task = asyncio.ensure_future(self._make())
+            # Looked at here, because all who waited may be gone.
+            self._task.add_done_callback(lambda done: done.cancelled() or done.exception())
         task = self._task
         try:
             # Shielded: one who is cancelled must not take it from the others.

@@ -35,9 +35,12 @@ class Embedder:
     first `embed`. It has no settings.
     """
 
+    about = "minilm (bundled)"
     # Vectors may be kept under this name: another model file has another name.
     name = f"minilm-l6-v2/int8-{SHA256[MODEL_FILE][:8]}"
     dimension = 384
+    # Of other scripts the model has hardly more than single letters: their words are compared by the letter.
+    latin_only = True
 
     def __init__(self, conf: Mapping[str, object] | None = None, *, folder: Path = FOLDER) -> None:
         self._folder = folder
