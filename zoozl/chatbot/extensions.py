@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ class Plugins:
     table: dict[str, Plugin] = field(default_factory=dict)
     claimed: dict[str, Plugin] = field(default_factory=dict, repr=False)
     """The table by what is compared: `Play!` and `play` are one phrase."""
+    by_extension: dict[str | type[Interface], list[Plugin]] = field(default_factory=dict, repr=False)
 
     def names(self) -> set[str]:
         """Every name a configuration table may have: modules, their last parts, plugin names."""
@@ -49,16 +50,48 @@ def load(extensions: Iterable[str | type[Interface]], root: InterfaceRoot) -> No
 
     Raises ExtensionError, after closing what was loaded before.
     """
-    plugins = root.plugins
+    _fill(root.plugins, extensions, root, {})
+
+
+def load_beside(extensions: Collection[str | type[Interface]], root: InterfaceRoot, again: Collection[str]) -> Plugins:
+    """A table beside that of `root`: extensions in `again` are made anew from what is imported, others are shared.
+
+    Raises ExtensionError, after closing what was made anew.
+    """
+    plugins = Plugins()
+    _fill(plugins, extensions, root, {e: p for e, p in root.plugins.by_extension.items() if e not in again})
+    return plugins
+
+
+def _fill(
+    plugins: Plugins,
+    extensions: Iterable[str | type[Interface]],
+    root: InterfaceRoot,
+    kept: Mapping[str | type[Interface], list[Plugin]],
+) -> None:
+    """Load extensions in their order, those in `kept` as they are."""
     seen: set[type[Interface]] = set()
+    made = Plugins()
     try:
         for extension in extensions:
+            if extension in plugins.by_extension:
+                continue  # named twice
+            mine = plugins.by_extension[extension] = []
+            if extension in kept:
+                for plugin in kept[extension]:
+                    seen.add(type(plugin.interface))
+                    _enter(plugins, plugin)
+                    plugins.all.append(plugin)
+                    mine.append(plugin)
+                continue
             for cls in _classes(extension):
                 if cls not in seen:
                     seen.add(cls)
-                    _add(plugins, cls, root)
+                    plugin = _make(plugins, cls, root)
+                    for table in (plugins.all, made.all, mine):
+                        table.append(plugin)
     except BaseException:
-        plugins.close()
+        made.close()
         raise
     for alias in SPECIAL:
         if alias not in plugins.table:
@@ -68,7 +101,7 @@ def load(extensions: Iterable[str | type[Interface]], root: InterfaceRoot) -> No
 def _classes(extension: str | type[Interface]) -> list[type[Interface]]:
     if isinstance(extension, type):
         return [extension]
-    module = _import(extension)
+    module = import_extension(extension)
     found = [
         cls
         for cls in vars(module).values()
@@ -82,26 +115,23 @@ def _classes(extension: str | type[Interface]) -> list[type[Interface]]:
     return list(dict.fromkeys(own or found))
 
 
-def _import(name: str) -> ModuleType:
+def import_extension(name: str) -> ModuleType:
+    """The module called `name`. Raises ExtensionError."""
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as exc:  # the edge of foreign code: whatever it does, one sentence tells of it
         raise ExtensionError(f"extension {name!r} cannot be imported: {describe(exc)}") from exc
 
 
-def _add(plugins: Plugins, cls: type[Interface], root: InterfaceRoot) -> None:
+def _make(plugins: Plugins, cls: type[Interface], root: InterfaceRoot) -> Plugin:
+    """A new plugin, loaded, whose aliases are entered in the table."""
     try:
         interface = cls()
         name = interface.name or cls.__name__
-        plugin = Plugin(interface, root.of_plugin(name, cls.__module__))
-        for other in plugins.all:
-            if other.name == plugin.name:
-                raise ExtensionError(
-                    f"two plugins are called {plugin.name!r}, in {other.module} and in {plugin.module}: "
-                    "give one of them another `name`"
-                )
-        for alias in plugin.aliases:
-            _claim(plugins, alias, plugin)
+        context = root.of_plugin(name, cls.__module__)
+        context.plugins = plugins
+        plugin = Plugin(interface, context)
+        _enter(plugins, plugin)
         load: Callable[..., Any] = interface.load
         if inspect.isawaitable(load(plugin.context)):
             raise ExtensionError(f"plugin {plugin.name}: load must do its work itself, nobody awaits what it returns")
@@ -109,7 +139,19 @@ def _add(plugins: Plugins, cls: type[Interface], root: InterfaceRoot) -> None:
         raise
     except (Exception, SystemExit) as exc:  # the edge of foreign code
         raise ExtensionError(f"plugin {cls.__name__} of {cls.__module__} cannot be loaded: {describe(exc)}") from exc
-    plugins.all.append(plugin)
+    return plugin
+
+
+def _enter(plugins: Plugins, plugin: Plugin) -> None:
+    """Give a plugin its name and its aliases. Raises ExtensionError if they are another's."""
+    for other in plugins.all:
+        if other.name == plugin.name:
+            raise ExtensionError(
+                f"two plugins are called {plugin.name!r}, in {other.module} and in {plugin.module}: "
+                "give one of them another `name`"
+            )
+    for alias in plugin.aliases:
+        _claim(plugins, alias, plugin)
 
 
 def _claim(plugins: Plugins, alias: str, plugin: Plugin) -> None:
