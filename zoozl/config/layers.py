@@ -10,7 +10,7 @@ from zoozl.config.sections import ROOT, Sections
 from zoozl.errors import ConfigError
 
 # AilingBot's names that differ from ours by more than the prefix.
-FOREIGN: dict[Path, Path] = {("log", "level"): ("log_level",)}
+FOREIGN: dict[Path, Path] = {("log", "level"): ("log_level",), ("log", "file"): ("log_file",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,16 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import typing
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomli
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
+from zoozl import redaction
 from zoozl.chatbot.context import BUNDLED
 from zoozl.config import environment
 from zoozl.config.layers import Layers, Place, inside, leaves, spelled
@@ -20,7 +22,8 @@ from zoozl.config.locator import locate
 from zoozl.config.sections import ROOT, Sections, nearest
 from zoozl.config.validation import validated
 from zoozl.errors import ConfigError
-from zoozl.settings import RESERVED, ChannelOptions, Retention, Settings
+from zoozl.redaction import named_secrets
+from zoozl.settings import RESERVED, TABLES, ChannelOptions, Retention, Settings
 
 # What runs without a configuration.
 DEFAULTS = {"websocket_port": 1601, "extensions": list(BUNDLED)}
@@ -34,6 +37,8 @@ class Config:
     folder: Path
     settings: Settings
     retention: Retention
+    tables: dict[str, BaseModel]
+    """Those of `settings.TABLES` that are written, but for retention."""
     channels: dict[str, ChannelOptions]
     conf: dict[str, Any] = field(repr=False)
     warnings: tuple[str, ...]
@@ -82,24 +87,26 @@ def load(
     environ: Mapping[str, str] | None = None,
     *,
     force_bind: bool = False,
+    options: Mapping[str, str] | None = None,
     need_channel: bool = True,
 ) -> Config:
     """The configuration in the file `path`, else in the one ZOOZL_CONF names, else the bundled one.
 
-    `environ` (os.environ unless given) and `.env` go before the file, and `force_bind` before them all. With
-    `need_channel` some channel must be on.
+    `environ` (os.environ unless given) and `.env` go before the file, and `force_bind` and `options` (root keys
+    of the command line) before them all. With `need_channel` some channel must be on.
     Raises ConfigError, whose text has one line for each mistake.
     """
     environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {**(options or {}), **({"force_bind": True} if force_bind else {})}
     named = path or environ.get("ZOOZL_CONF")
     if not named:
-        return _checked(_layers(DEFAULTS, {}, environ, Path.cwd(), force_bind), None, Path.cwd(), need_channel)
+        return _checked(_layers(DEFAULTS, {}, environ, Path.cwd(), given), None, Path.cwd(), need_channel)
     file = Path(named)
     text = _text(file, "" if path else "ZOOZL_CONF: ")
     data = _toml(file, text)
     places = {key: Place(f"{file}:{line}", spelled(key)) for key, line in locate(text).items()}
     folder = file.resolve().parent
-    return _checked(_layers(data, places, environ, folder, force_bind), file, folder, need_channel)
+    return _checked(_layers(data, places, environ, folder, given), file, folder, need_channel)
 
 
 def from_dict(
@@ -167,9 +174,12 @@ def _layers(
     places: Mapping[KeyPath, Place],
     environ: Mapping[str, str],
     folder: Path,
-    force_bind: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Layers:
     """All sources in the order of their precedence, weakest first."""
+    # Before anything can fail with a secret in its text.
+    redaction.remember(named_secrets(data))
+    redaction.remember(named_secrets(environ))
     types = {
         name: table["type"]
         for name, table in data.items()
@@ -180,13 +190,27 @@ def _layers(
     layers = Layers(Sections(types))
     layers.add(((path, value, places.get(path)) for path, value in leaves(data)), places)
     dotenv, lines = environment.read_dotenv(folder / ".env")
+    redaction.remember(named_secrets(dotenv))
     for prefix in environment.PREFIXES:
         foreign = prefix != "ZOOZL_"
         layers.add_variables(environment.variables(dotenv, prefix, lines), foreign)
         layers.add_variables(environment.variables(environ, prefix), foreign)
-    if force_bind:
-        layers.add([(("force_bind",), True, Place("--force-bind", "--force-bind"))], {})
+    for key, value in (options or {}).items():
+        option = f"--{key.replace('_', '-')}"
+        layers.add([((key,), value, Place(option, option))], {})
+    redaction.remember(_declared(layers))
     return layers
+
+
+def _declared(layers: Layers) -> Iterator[str]:
+    """The texts at keys whose type says that they are secrets."""
+    for path, value in leaves(layers.values):
+        if isinstance(value, str) and _is_secret(layers.sections.annotation(path)):
+            yield value
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, typing.get_args(annotation)))
 
 
 def _checked(layers: Layers, path: Path | None, folder: Path, need_channel: bool) -> Config:
@@ -194,6 +218,11 @@ def _checked(layers: Layers, path: Path | None, folder: Path, need_channel: bool
     sections, values = layers.sections, layers.values
     settings = validated(layers, Settings, {key: values[key] for key in values if key in ROOT}, ())
     retention = validated(layers, Retention, values.get("retention", {}), ("retention",))
+    tables = {
+        name: validated(layers, model, values[name], (name,))
+        for name, model in TABLES.items()
+        if name in values and name != "retention"
+    }
     for channel in retention.dedup if retention else ():
         if channel != "default" and channel not in sections.channels:
             place, rest = layers.place(("retention", "dedup", channel))
@@ -222,7 +251,8 @@ def _checked(layers: Layers, path: Path | None, folder: Path, need_channel: bool
     for name, model in valid.items():
         conf[name] = _plain(model.model_dump(exclude_unset=True))
         conf |= {f"{name}_{key}": value for key, value in conf[name].items() if f"{name}_{key}" not in ROOT}
-    return Config(path, folder, settings, retention, channels, conf, tuple(warnings), layers)
+    written = {name: model for name, model in tables.items() if model is not None}
+    return Config(path, folder, settings, retention, written, channels, conf, tuple(warnings), layers)
 
 
 def _not_built(layers: Layers, options: Mapping[str, ChannelOptions]) -> list[str]:
