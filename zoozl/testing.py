@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoozl.chatbot import Interface, Message
     from zoozl.chatbot.ports import Embedder, Store
     from zoozl.chatbot.turn import Report
+    from zoozl.chatbot.vault import Cipher
 
 T = TypeVar("T")
 
@@ -35,6 +36,15 @@ def bundled_embedder() -> Embedder:
     return _shared["minilm"]  # type: ignore[no-any-return]
 
 
+def throwaway_cipher() -> Cipher:
+    """Seals what plugins keep in the vault; made once for all tests of a process, so that a restarted bot has it."""
+    if "cipher" not in _shared:
+        from zoozl.cipher import FernetCipher, new_key
+
+        _shared["cipher"] = FernetCipher([new_key()])
+    return _shared["cipher"]  # type: ignore[no-any-return]
+
+
 class Bot:
     """A bot of your plugins with a memory store and the bundled model: `async with Bot(MyPlugin) as bot`."""
 
@@ -44,25 +54,30 @@ class Bot:
         conf: Mapping[str, Any] | None = None,
         embedder: Embedder | None = None,
         store: Store | None = None,
+        vault: bool = True,
         **settings: Any,
     ) -> None:
         """Extensions by module name, or Interface classes as they are.
 
-        `conf` is what plugins see as `context.conf`; `settings` go to `zoozl.chatbot.core.Chatbot`. Raises
-        ExtensionError.
+        `conf` is what plugins see as `context.conf`; with `vault=False` the vault has no key; `settings` go
+        to `zoozl.chatbot.core.Chatbot`. Raises ExtensionError.
         """
         # Imported here: pytest loads this module at every start, also where nobody tests a bot.
         from zoozl.chatbot import InterfaceRoot
         from zoozl.chatbot.core import Chatbot
 
         root = InterfaceRoot(
-            {**(conf or {}), "extensions": list(extensions)}, embedder=embedder or bundled_embedder(), store=store
+            {**(conf or {}), "extensions": list(extensions)},
+            embedder=embedder or bundled_embedder(),
+            store=store,
+            cipher=throwaway_cipher() if vault else None,
         )
         root.load()
         self.chatbot = Chatbot(root, senders={CHANNEL: self}, **settings)
         self.reports: list[Report] = []
         """How each message was routed, and how its turn ended."""
         self.chatbot.observe(self.reports.append)
+        self._clock = settings.get("clock")
         self._replies: list[tuple[str, Message]] = []
 
     async def send(self, address: Any, message: Message, key: str) -> None:
@@ -99,6 +114,14 @@ class Bot:
         """Send, wait until all is done, and give the texts of the answers to this talker."""
         await self.post(message, talker, **address)
         return await self.replies(talker)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time go by on the bot's VirtualClock (`Bot(..., clock=VirtualClock())`), and wait until all is done."""
+        if self._clock is None:
+            raise RuntimeError("pass_time() needs a bot with clock=VirtualClock()")
+        self._clock.advance(seconds)
+        await self.chatbot.look_at_deadlines()
+        await self.chatbot.idle()
 
     async def replies(self, talker: str = DEFAULT_TALKER) -> list[str]:
         """The texts that came for this talker since the last look, when all is done."""

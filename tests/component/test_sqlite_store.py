@@ -42,7 +42,7 @@ async def test_what_was_accepted_is_there_after_a_restart(path):
     again = await Store.open(path)
     assert [r.event.message.text for r in await again.unfinished()] == ["1", "2"]
     assert [(r.seq, r.n, r.message.text) for r in await again.undelivered()] == [(receipts[0].seq, 0, "answer")]
-    state, messages = await again.load(LANE)
+    state, messages, _ = await again.load(LANE)
     assert (state.subject, [m.text for m in messages]) == ("s", ["0", "answer"])
     duplicate = again.accept(event("1", "key 1"), LANE)
     assert not await duplicate.acknowledged()

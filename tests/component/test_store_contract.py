@@ -134,7 +134,7 @@ async def test_events_are_numbered_in_the_order_of_the_calls(store):
 async def test_a_turn_leaves_state_history_and_replies(store):
     receipt = store.accept(event("1"), lane_of("anna"))
     await done(store.commit(outcome(store, receipt, "one", "two")))
-    state, messages = await store.load(lane_of("anna"))
+    state, messages, _ = await store.load(lane_of("anna"))
     assert (state.subject, [m.text for m in messages]) == ("s", ["1", "one", "two"])
     replies = await store.undelivered(lane_of("anna"))
     assert [(r.seq, r.n, r.message.text) for r in replies] == [(receipt.seq, 0, "one"), (receipt.seq, 1, "two")]
@@ -144,12 +144,12 @@ async def test_a_turn_that_changes_no_state_leaves_it_as_it_was(store):
     first, second = (store.accept(event(str(n)), lane_of("anna")) for n in range(2))
     await done(store.commit(outcome(store, first, subject="kept")))
     await done(store.commit(Outcome(second, None, [second.event.message], [])))
-    state, messages = await store.load(lane_of("anna"))
+    state, messages, _ = await store.load(lane_of("anna"))
     assert (state.subject, len(messages)) == ("kept", 2)
 
 
 async def test_a_conversation_that_never_was_is_empty(store):
-    assert await store.load("nobody") == (None, [])
+    assert await store.load("nobody") == (None, [], ())
 
 
 async def test_the_history_that_is_loaded_belongs_to_the_caller(store):
@@ -184,7 +184,7 @@ async def test_a_conversation_may_be_loaded_twice_at_once(kind):
         await store.close()
         store = await kind.open()
     loaded = await asyncio.gather(*(store.load(lane_of("anna")) for _ in range(3)))
-    assert [[m.text for m in messages] for _, messages in loaded] == [["1", "one"]] * 3
+    assert [[m.text for m in messages] for _, messages, _ in loaded] == [["1", "one"]] * 3
     assert [m.text for m in (await store.load(lane_of("anna")))[1]] == ["1", "one"]
     await store.close()
 
@@ -437,7 +437,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(talker=st.sampled_from(TALKERS))
     def load(self, talker):
-        state, messages = self.wait(self.store.load(lane_of(talker)))
+        state, messages, _ = self.wait(self.store.load(lane_of(talker)))
         lines = self.lines[talker]
         assert len(messages) >= min(len(lines), LEAST_HISTORY)
         assert [message.text for message in messages] == lines[len(lines) - len(messages) :]

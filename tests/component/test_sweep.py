@@ -67,7 +67,7 @@ async def test_conversations_go_with_their_messages_at_their_age(store):
     assert (counts["conversation"], counts["message"]) == (1, 2)
     assert await rows(store, "conversation") == [young]
     assert set(await spoken(store)) == {young}
-    assert await store.load(old) == (None, []), "nor is it kept in memory"
+    assert await store.load(old) == (None, [], ()), "nor is it kept in memory"
 
 
 async def test_without_an_age_nothing_goes(store):

@@ -18,8 +18,8 @@ async def test_old_conversations_go_when_there_are_too_many():
     store = Store(conversations=3)
     for talker in "abcd":
         say(store, talker, Message("hi"))
-    assert await store.load("c::user:a") == (None, [])
-    state, messages = await store.load("c::user:d")
+    assert await store.load("c::user:a") == (None, [], ())
+    state, messages, _ = await store.load("c::user:d")
     assert (state.talker, len(messages)) == ("d", 1)
 
 
@@ -47,6 +47,6 @@ async def test_any_key_makes_a_duplicate_and_keys_are_forgotten_at_last():
 async def test_a_loaded_history_is_the_callers_own():
     store = Store()
     say(store, "a", Message("1"))
-    _, messages = await store.load("c::user:a")
+    _, messages, _ = await store.load("c::user:a")
     messages.clear()
     assert len((await store.load("c::user:a"))[1]) == 1

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
+from zoozl.chatbot.clock import Clock, WallClock
 from zoozl.chatbot.context import InterfaceRoot
+from zoozl.chatbot.dialogs import Dialogs
+from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.interface import HELP
 from zoozl.chatbot.lanes import Lanes
 from zoozl.chatbot.message import Address, Event, Message, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
-from zoozl.chatbot.turn import APOLOGY, MOST_REPLIES, Abandoned, Ending, Report, Services, Turn, Watch, committed
+from zoozl.chatbot.run import Ending, Unwound
+from zoozl.chatbot.trace import turn_id
+from zoozl.chatbot.turn import APOLOGY, BUSY, MOST_REPLIES, Abandoned, Report, Services, Turn, committed
+from zoozl.chatbot.watch import Watch
 from zoozl.chatbot.workers import Workers
 from zoozl.errors import EmbeddingError, Overloaded, StoreError
 
@@ -41,10 +48,20 @@ class Chatbot:
         turn_timeout: float = 60.0,
         worker_threads: int = 8,
         lane_depth: int = 100,
+        dialog_ttl: float = 86400.0,
+        kept_dialogs: int = 1_000,
+        scope_of: Callable[[Address], str] = lambda _: "",
+        clock: Clock | None = None,
     ) -> None:
-        """`senders` by channel name; `turn_timeout` in seconds. Raises ConfigError for an unknown `fallback`."""
+        """`senders` by channel name; `turn_timeout` and `dialog_ttl` in seconds; `scope_of` gives a room's scope.
+
+        At most `kept_dialogs` coroutines wait in memory; the others begin again from their journals. Raises
+        ConfigError for an unknown `fallback`.
+        """
         self.root = root
-        self.router = Router(root.plugins, root.embedding, fallback=fallback, threshold=threshold)
+        self.router_for = partial(Router, embedding=root.embedding, fallback=fallback, threshold=threshold)
+        """Makes a router over other plugins, with this bot's settings. Raises ConfigError for an unknown fallback."""
+        self.router = self.router_for(root.plugins)
         self._store = root.store
         self._outbox = root.outbox
         self._outbox.connect(senders or {})
@@ -53,11 +70,17 @@ class Chatbot:
         self._turn_timeout = turn_timeout
         self._lanes = Lanes(self._work, depth=lane_depth)
         self._running: dict[str, Turn] = {}
+        self._clock = clock if clock is not None else WallClock()
+        self._scope_of = scope_of
+        self._dialog_ttl = dialog_ttl
+        self._dialogs = Dialogs(self._store, self._clock, self.receive, kept_dialogs)
+        self._rejecting: set[asyncio.Task[None]] = set()
         self._open = False
         self._gate = asyncio.Event()
         self._gate.set()
         self._alone: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._retiring: dict[asyncio.Task[None], Plugins] = {}
 
     async def start(self) -> None:
         """Begin to take events; alias vectors are computed in the background. Once is enough."""
@@ -74,9 +97,17 @@ class Chatbot:
             observers=self._observers,
             loop=asyncio.get_running_loop(),
             go_on_without=lambda turn: self._lanes.go_on_without(turn.receipt.lane, self._finish(turn)),
+            hand_over=self._hand_over,
+            dialogs=self._dialogs,
+            clock=self._clock,
+            idle=self._dialog_ttl,
+            lane_of=self.lane_of,
+            receive=self.receive,
+            queued=self._queued,
         )
         await self._recover()
         self._open = True
+        self._dialogs.start()
         self._warming = asyncio.create_task(self._warm_up())
 
     async def _recover(self) -> None:
@@ -136,10 +167,38 @@ class Chatbot:
         self._outbox.deliver_soon(receipt.lane, [reply], None)
 
     async def _warm_up(self) -> None:
-        try:
-            await self.router.warm_up()
-        except EmbeddingError as exc:
-            log.error("messages are not compared by meaning: %s", exc)
+        """Make the tables as soon as the embedder can; it tells itself when it cannot."""
+        while True:
+            try:
+                await self.router.warm_up()
+                break
+            except EmbeddingError:
+                await self.root.embedding.usable()
+        await self.root.embedding.prune()
+
+    def swap(self, plugins: Plugins, router: Router) -> None:
+        """Answer with `plugins`, and a router made for them, from the next message on.
+
+        Turns that are under way end with the plugins they have. Those that are no longer there are closed then.
+        """
+        gone = Plugins([plugin for plugin in self.root.plugins.all if plugin not in plugins.all])
+        # What is kept sees the new table, what goes keeps the old one.
+        for plugin in plugins.all:
+            plugin.context.plugins = plugins
+        self.root.plugins = plugins
+        self.router = self._services.router = router
+        # What waits begins again from its journal, with the new code.
+        self._dialogs.detach(lambda run: run.plugin in gone.all)
+        task = asyncio.create_task(self._retire(gone, list(self._running.values())))
+        self._retiring[task] = gone
+
+    async def _retire(self, gone: Plugins, turns: list[Turn]) -> None:
+        # Looked at now and then: to be told would be a layer around every turn, for something that is rare.
+        while any(self._running.get(turn.receipt.lane) is turn for turn in turns):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        task = asyncio.current_task()
+        assert task is not None
+        self._retiring.pop(task).close()
 
     def connect(self, senders: Mapping[str, Sender]) -> None:
         """Send replies through these, by the channel name of their address."""
@@ -157,15 +216,18 @@ class Chatbot:
         """
         if not self._open:
             raise Overloaded("the server is stopping, try again later")
-        lane = scope_key(event.address)
+        lane = self.lane_of(event.address)
         self._lanes.check(lane)
         receipt = self._store.accept(event, lane)
+        receipt.at = self._clock.time()
+        if log.isEnabledFor(logging.DEBUG):
+            again = ", which is known" if receipt.duplicate else ""
+            log.debug("%s for lane %s%s", event.kind, lane, again, extra={"turn": receipt.seq})
         if receipt.duplicate:
             return receipt
         running = self._running.get(lane)
-        if running is not None and self.router.cancels(event.message.text):
-            # Looked at on arrival: a turn that hangs would otherwise keep its own cancel waiting.
-            receipt.cut = running.end(Ending.CANCELLED)
+        if running is not None and event.kind == "message" and self._meets(running, receipt):
+            return receipt
         self._lanes.submit(receipt)
         return receipt
 
@@ -174,11 +236,26 @@ class Chatbot:
 
         Until `ready()` is called the channel must raise Away for this talker, or a reply could overtake those.
         """
-        await self._outbox.resume(scope_key(address), last, ready)
+        await self._outbox.resume(self.lane_of(address), last, ready)
 
     def confirm(self, address: Address, last: int) -> None:
         """Every reply to this talker up to the key `last` has arrived."""
-        self._outbox.confirm(scope_key(address), last)
+        self._outbox.confirm(self.lane_of(address), last)
+
+    async def history(self, address: Address, skip: int, limit: int) -> tuple[list[Message], int]:
+        """Up to `limit` messages of a conversation before its `skip` latest ones, oldest first; and how many it has.
+
+        Raises StoreError.
+        """
+        return await self._store.history(self.lane_of(address), skip, limit)
+
+    def lane_of(self, address: Address) -> str:
+        """Whose state an address means, by the scope of its room."""
+        return scope_key(address, self._scope_of(address))
+
+    async def knows(self, address: Address) -> bool:
+        """Whether there is a conversation here: messages of its thread need no mention. Raises StoreError."""
+        return await self._store.knows(self.lane_of(address))
 
     def tell(self, address: Address, message: str | Message) -> None:
         """Say something that answers nothing; from the loop or from a thread. Raises TypeError."""
@@ -198,6 +275,7 @@ class Chatbot:
             await self._begin(receipt)
 
     async def _begin(self, receipt: Receipt) -> None:
+        turn_id.set(receipt.seq)
         if receipt.recovered:
             await self._store.begin(receipt)
         lane = receipt.lane
@@ -209,7 +287,7 @@ class Chatbot:
             finally:
                 if self._running.get(lane) is turn:
                     del self._running[lane]
-        except Abandoned:
+        except (Abandoned, Unwound):
             return
         except StoreError:
             # Not done: the event is still in the inbox and is taken up again at the next start.
@@ -224,21 +302,80 @@ class Chatbot:
             if await committed(self._store, outcome, self._store.commit(outcome)):
                 await self._outbox.deliver(lane, [reply], None)
 
+    def _meets(self, running: Turn, receipt: Receipt) -> bool:
+        """A message comes while a plugin is at work: looked at on arrival; True if it does not go into the lane."""
+        event = receipt.event
+        if self.router.cancels(event.message.text):
+            # A turn that hangs would otherwise keep its own cancel waiting.
+            receipt.cut = running.end(Ending.CANCELLED)
+        elif running.plugin is None or event.answer is not None or event.message.text.startswith(("/", "!")):
+            pass
+        elif running.plugin.busy == "replace":
+            running.end(Ending.REPLACED)
+        elif running.plugin.busy == "reject":
+            task = asyncio.ensure_future(self._reject(receipt))
+            self._rejecting.add(task)
+            task.add_done_callback(self._rejecting.discard)
+            return True
+        return False
+
+    async def _reject(self, receipt: Receipt) -> None:
+        if receipt.known is not None:
+            await receipt.known
+        if receipt.duplicate:
+            return
+        event, excuse = receipt.event, self._outbox.compose(BUSY)
+        kept = self._outbox.keeps(event.address)
+        reply = Reply(self._store.next_number(), receipt.seq, 0, receipt.lane, event.address, excuse, kept=kept)
+        outcome = Outcome(receipt, None, [event.message, excuse], [reply])
+        if await committed(self._store, outcome, self._store.commit(outcome)):
+            await self._outbox.deliver(receipt.lane, [reply], None)
+
+    def _queued(self, turn: Turn) -> list[Receipt]:
+        """Messages of the same talker that wait behind a turn and may be merged with its own."""
+        mine = turn.receipt.event.address
+
+        def same(receipt: Receipt) -> bool:
+            event = receipt.event
+            plain = event.kind == "message" and event.answer is None and not event.message.text.startswith(("/", "!"))
+            # One whose keys have not been looked at yet may be a duplicate.
+            decided = receipt.known is None or receipt.known.done()
+            cancel = self.router.cancels(event.message.text)
+            return plain and decided and not receipt.duplicate and event.address == mine and not cancel
+
+        return self._lanes.take(turn.receipt.lane, same)
+
+    def _hand_over(self, turn: Turn) -> None:
+        lane = turn.receipt.lane
+        self._running.pop(lane, None)
+        self._lanes.hand_over(lane, turn.finish_waiting())
+
     async def _finish(self, turn: Turn) -> None:
         """Commit a turn whose own task does not come back."""
         self._running.pop(turn.receipt.lane, None)
         await turn.finish_abandoned()
 
     @property
+    def busy(self) -> int:
+        """In how many conversations something is being done or waits."""
+        return len(self._lanes)
+
+    @property
     def left(self) -> int:
         """How many plugins run on although they were cancelled and nobody waits for them."""
         return len(self._lanes.left)
+
+    async def look_at_deadlines(self) -> None:
+        """Begin at once with what is due; it happens by itself, but not at the very moment."""
+        await self._dialogs.look()
 
     async def idle(self) -> None:
         """Wait until every event has been answered and every answer delivered."""
         if self._alone is not None:
             await asyncio.wait([self._alone])
         await self._lanes.join()
+        while self._rejecting:
+            await asyncio.wait(set(self._rejecting))
         await self._outbox.join()
 
     async def drain(self, timeout: float = 10.0) -> bool:  # noqa: ASYNC109 - both outcomes are normal here
@@ -247,6 +384,7 @@ class Chatbot:
         False if something was cut; that stays in the inbox and is taken up at the next start.
         """
         self._open = False
+        await self._dialogs.stop()
         try:
             async with asyncio.timeout(timeout):
                 await self.idle()
@@ -260,9 +398,13 @@ class Chatbot:
         if self._alone is not None:
             self._alone.cancel()
             await asyncio.wait([self._alone])
+        await self._dialogs.close()
         await self._lanes.close()
         await self._outbox.close()
         self._workers.close()
+        for task, gone in list(self._retiring.items()):
+            task.cancel()
+            gone.close()
         self.root.close()
         await self._store.close()
         return clean

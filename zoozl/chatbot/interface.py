@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.cancel import normalize
+from zoozl.chatbot.conversation import Conversation
 from zoozl.chatbot.package import Package
 from zoozl.errors import ExtensionError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 GREET, HELP, CANCEL = "greet", "help", "cancel"
 SPECIAL = (GREET, HELP, CANCEL)
+BUSY = ("queue", "merge", "replace", "reject")
 
 
 class Interface:
@@ -36,6 +38,20 @@ class Interface:
     """Keep the floor until `finish()`, cancel or the idle limit, even if nothing was written to `data`."""
     timeout: float | None = None
     """Seconds that one turn may take; None takes `turn_timeout` of the configuration."""
+    roles: Collection[str] = ()
+    """Only for those who have proved one of these roles (`package.identity.roles`); empty is for everybody."""
+
+    dm_only: bool = False
+    """Only in a direct conversation; elsewhere it refuses politely and offers to go on there."""
+    interruptible: bool = False
+    """While it asks, a message that clearly calls for another plugin goes there; then the question is put again."""
+    busy: str = "queue"
+    """What becomes of a message that comes while this plugin handles another one of the same conversation: "queue" (it
+    waits), "merge" (all that wait become one), "replace" (the first is ended), "reject" (the talker is told)."""
+    debounce: float = 0.0
+    """With `busy = "merge"`: seconds to wait for more before it begins."""
+    idle_timeout: float | None = None
+    """Seconds after which a dialog or subject ends in which nothing is said; None takes `ttl` of `[conversation]`."""
 
     def load(self, context: InterfaceRoot) -> None:
         """Called once, before the first message; `context` is the one `consume` gets. May raise to end the start."""
@@ -47,6 +63,12 @@ class Interface:
     def is_complete(self, package: Package) -> bool:
         """Whether the subject ended with this turn. Override it to decide that yourself; `package` is optional."""
         return True
+
+    def on_end(self, conversation: Conversation, reason: str) -> Any:
+        """Called when a dialog or subject of this plugin has ended, and why.
+
+        `reason` is "done", "cancelled", "replaced", "idle", "timeout" or "failed". A `def` runs in a thread.
+        """
 
     def close(self) -> None:
         """Called once when the server stops, in reverse order of loading."""
@@ -60,12 +82,20 @@ class Plugin:
         "_consume",
         "_two",
         "aliases",
+        "busy",
         "context",
+        "debounce",
         "decides",
+        "dm_only",
+        "hears_end",
+        "idle_timeout",
         "interface",
+        "interruptible",
         "is_async",
+        "key",
         "module",
         "name",
+        "roles",
         "sticky",
         "timeout",
     )
@@ -76,8 +106,18 @@ class Plugin:
         self.module = type(interface).__module__
         self.name = interface.name or type(interface).__name__
         self.aliases = _aliases(interface)
+        self.key = f"{self.module}:{type(interface).__qualname__}"
         self.sticky = bool(interface.sticky)
-        self.timeout = _timeout(interface)
+        self.dm_only = bool(interface.dm_only)
+        self.interruptible = bool(interface.interruptible)
+        self.busy = interface.busy
+        if self.busy not in BUSY:
+            raise ExtensionError(f"plugin {self.name}: busy must be one of {', '.join(BUSY)}, not {self.busy!r}")
+        self.timeout = _seconds(interface, self.name, "timeout")
+        self.idle_timeout = _seconds(interface, self.name, "idle_timeout")
+        self.debounce = (_seconds(interface, self.name, "debounce") if interface.debounce else None) or 0.0
+        self.hears_end = type(interface).on_end is not Interface.on_end
+        self.roles = _roles(interface)
         _check_methods(interface, self.name)
         self._consume: Callable[..., Any] = interface.consume
         self.is_async = inspect.iscoroutinefunction(interface.consume)
@@ -92,6 +132,10 @@ class Plugin:
     def is_complete(self, package: Package) -> bool | Awaitable[bool]:
         """Ask a plugin that `decides` whether its subject has ended."""
         return self._complete(package)
+
+    def on_end(self, conversation: Conversation, reason: str) -> Any:
+        """Tell it that a dialog or subject has ended: what it returns, a coroutine if it is async."""
+        return self.interface.on_end(conversation, reason)
 
     def __repr__(self) -> str:
         return f"<Plugin {self.name} of {self.module}>"
@@ -128,14 +172,25 @@ def _alias(written: str, plugin: str) -> str:
     return command
 
 
-def _timeout(interface: Interface) -> float | None:
-    given: Any = interface.timeout
+def _seconds(interface: Interface, name: str, what: str) -> float | None:
+    given: Any = getattr(interface, what)
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int | float) or not (0 < given < math.inf):
+        raise ExtensionError(f"plugin {name}: {what} must be a number of seconds above 0, or None, not {given!r}")
+    return float(given)
+
+
+def _roles(interface: Interface) -> frozenset[str]:
+    given: Any = interface.roles
+    if (
+        isinstance(given, str)
+        or not isinstance(given, Collection)
+        or not all(isinstance(role, str) and role for role in given)
+    ):
         name = interface.name or type(interface).__name__
-        raise ExtensionError(f"plugin {name}: timeout must be a number of seconds above 0, or None, not {given!r}")
-    return given
+        raise ExtensionError(f'plugin {name}: roles must be a set of names like {{"admin"}}, not {given!r}')
+    return frozenset(given)
 
 
 def _check_methods(interface: Interface, name: str) -> None:

@@ -75,12 +75,26 @@ class Lanes:
 
     def go_on_without(self, key: str, first: Coroutine[Any, Any, None]) -> None:
         """Leave the task of a lane to itself: another one does `first` and goes on with the queue."""
+        task = self.hand_over(key, first)
+        self.left.add(task)
+        task.add_done_callback(self.left.discard)
+
+    def hand_over(self, key: str, first: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """The same for a task that somebody else looks after from now on; it is given."""
         lane = self._lanes[key]
         assert self._loop is not None
         assert lane.task is not None
-        self.left.add(lane.task)
-        lane.task.add_done_callback(self.left.discard)
-        lane.task = self._loop.create_task(self._run(key, lane, first))
+        task, lane.task = lane.task, self._loop.create_task(self._run(key, lane, first))
+        return task
+
+    def take(self, key: str, which: Callable[[Receipt], bool]) -> list[Receipt]:
+        """Take the next events of a lane out of its queue, as long as they are of a kind."""
+        lane, taken = self._lanes.get(key), []
+        while lane is not None and lane.queue and which(lane.queue[0]):
+            receipt = lane.queue.popleft()
+            self.seqs.discard(receipt.seq)
+            taken.append(receipt)
+        return taken
 
     async def _run(self, key: str, lane: _Lane, first: Coroutine[Any, Any, None] | None = None) -> None:
         me: asyncio.Task[None] | None = None

@@ -10,6 +10,9 @@ from time import time
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from zoozl.chatbot.identity import Identity
+from zoozl.chatbot.question import Answer, Question
+
 
 @dataclass(slots=True)
 class MessagePart:
@@ -40,7 +43,7 @@ class Message:
     `from_bot` tells the bot's answers from the talker's words in a history.
     """
 
-    __slots__ = ("_sent", "author", "from_bot", "id", "parts", "row")
+    __slots__ = ("_sent", "author", "from_bot", "id", "parts", "question", "row", "stream")
 
     def __init__(
         self,
@@ -60,6 +63,10 @@ class Message:
         self._sent = time() if sent is None else sent
         self.id = id
         self.from_bot = from_bot
+        self.question: Question | None = None
+        """What a reply asks; channels with buttons show them."""
+        self.stream = ""
+        """The key of the growing answer that a reply takes the place of."""
         self.row = 0
         """Where a store keeps it; 0 before."""
 
@@ -165,4 +172,8 @@ class Event(NamedTuple):
     message: Message
     keys: tuple[str, ...] = ()
     kind: str = "message"
-    """"message", or "connect": the talker arrived and has said nothing yet."""
+    """"message"; "connect": the talker arrived and has said nothing yet; "deadline": a dialog's time has come."""
+    identity: Identity | None = None
+    """Who the talker has proved to be, to the channel."""
+    answer: Answer | None = None
+    """A tap on a button, or a form that was sent."""

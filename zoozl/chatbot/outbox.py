@@ -13,6 +13,7 @@ from typing import Any
 from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Address, Message, scope_key
 from zoozl.chatbot.ports import Done, Reply, Sender, Store
+from zoozl.chatbot.trace import turn_id
 from zoozl.errors import Away, DeliveryError, StoreError, Undeliverable
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,10 @@ class Outbox:
         if isinstance(message, str):
             return Message(message, self.author, from_bot=True)
         if isinstance(message, Message):
-            return Message(message.parts, message.author or self.author, message.timestamp, message.id, from_bot=True)
+            author = message.author or self.author
+            composed = Message(message.parts, author, message.timestamp, message.id, from_bot=True)
+            composed.question, composed.stream = message.question, message.stream
+            return composed
         raise TypeError(f"a bot answers with a str or a Message, not with {type(message).__name__}")
 
     def tell(self, address: Address, message: str | Message) -> None:
@@ -77,6 +81,14 @@ class Outbox:
         """Whether a reply to this address can be delivered later, if not now."""
         keeps = self._keeps.get(address.channel)
         return keeps is None or keeps(address)
+
+    def shows(self, channel: str, what: str) -> bool:
+        """Whether a channel has something that not all have: "choices", "forms" ..."""
+        return what in getattr(self.senders.get(channel), "shows", ())
+
+    def sender_method(self, channel: str, name: str) -> Callable[..., Any] | None:
+        """An optional method of a channel: "history", "stream" ..."""
+        return getattr(self.senders.get(channel), name, None)
 
     def deliver_soon(self, lane: str, replies: Sequence[Reply], durable: Done) -> None:
         """Send `replies` from the background once they are durable."""
@@ -193,6 +205,8 @@ class Outbox:
 
     async def _try(self, reply: Reply, durable: Done) -> bool:
         """One try; True if the reply is dealt with (delivered, dead or not recorded)."""
+        # For the lines of the channel as well; a retry runs in a task of whoever began it.
+        turn_id.set(reply.seq)
         if durable is not None and not await self._wait(durable):
             return True
         sender = self.senders.get(reply.address.channel)
@@ -212,6 +226,7 @@ class Outbox:
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
             return self._failed(reply, exc)
         hit("sent")
+        log.debug("reply %s is sent", reply.key)
         if arrived is False:
             waiting = self._unconfirmed.setdefault(reply.lane, deque())
             waiting.append(reply)

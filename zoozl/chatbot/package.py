@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
 
+from zoozl.chatbot import asking
 from zoozl.chatbot.conversation import Conversation
+from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Message, MessagePart
+from zoozl.chatbot.question import Choices, Field, Form, Kind, Question, to_choices
+from zoozl.chatbot.stream import Stream
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.run import Run
 
 
 class Package:
@@ -23,6 +33,8 @@ class Package:
         address: Address | None = None,
         message: Message | None = None,
         matched: bool = False,
+        identity: Identity | None = None,
+        run: Run | None = None,
     ) -> None:
         self.conversation = conversation
         self.callback = callback
@@ -31,7 +43,10 @@ class Package:
         self._message = message if message is not None else _latest(conversation)
         self.matched = matched
         """Whether the message called for this plugin; False if it only falls back to it."""
+        self.identity = identity
+        """Who the talker has proved to be, with `claims` and `roles`; None when nobody proved anything."""
         self.finished = False
+        self._run = run
         self._seen: list[tuple[Message, MessagePart, bool]] = []
 
     @property
@@ -69,6 +84,132 @@ class Package:
         """Set these marks back to what they were."""
         for _, part, before in reversed(self._seen):
             part.consumed = before
+
+    def ask(
+        self,
+        text: str,
+        *,
+        choices: Choices | None = None,
+        validate: asking.Validate | None = None,
+        timeout: float | None = None,
+        default: Any = asking.MISSING,
+        secret: bool = False,
+        literal: bool = False,
+        participants: Literal["talker", "anyone"] = "talker",
+    ) -> Coroutine[Any, Any, Any]:
+        """Ask, and wait for the answer; to be awaited, in an `async def consume` only.
+
+        Gives the answer's text, or with `choices` the value of the one that was meant (by button, number, label or
+        a near spelling). `validate(answer)` may raise ValueError with the reason or return False, and the talker
+        tries again; what else it returns (True and None aside) becomes the answer. After `timeout` seconds, `default`
+        is given, or AskTimeout raised. `secret` answers are encrypted and stay out of the history. With `literal`
+        everything is an answer, "cancel" too. Raises DialogEnded when the talker cancels or the dialog gets too old,
+        RuntimeError in a `def consume`, VaultError for a secret without a vault key.
+        """
+        run = self._asking()
+        offered = to_choices(choices) if choices is not None else ()
+        question = Question(
+            "",
+            text,
+            Kind.CHOICE if offered else Kind.TEXT,
+            offered,
+            literal=literal,
+            secret=secret,
+            talker="" if participants == "anyone" else self.address.talker,
+        )
+        if secret:
+            run.need_vault()
+        return asking.ask(run, question, timeout, validate, default)
+
+    async def confirm(
+        self,
+        text: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the question, not of this call
+        default: bool = False,
+    ) -> bool:
+        """Ask for yes or no; `default` if no answer comes within `timeout` seconds."""
+        run = self._asking()
+        question = Question("", text, Kind.CONFIRM, talker=self.address.talker)
+        answer: str = await asking.ask(run, question, timeout, None, "yes" if default else "no")
+        return answer == "yes"
+
+    def choose(self, text: str, choices: Choices, **options: Any) -> Coroutine[Any, Any, Any]:
+        """The same as `ask(text, choices=choices, ...)`."""
+        return self.ask(text, choices=choices, **options)
+
+    def form(
+        self, title: str, fields: Form | Sequence[Field], *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, dict[str, str]]:
+        """Several answers by name, every one a text: from a form where the channel has them, else asked one by one."""
+        run = self._asking()
+        given = list(fields.fields if isinstance(fields, Form) else fields)
+        if not given:
+            raise ValueError("a form needs a field")
+        if any(one.type == "password" for one in given):
+            run.need_vault()
+        return asking.form(run, title, given, timeout)
+
+    def step(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """What `call(*args, **kwargs)` gives, which must be JSON; done once, however often the dialog starts again.
+
+        The result is durable before this returns. A kill between the effect and that runs `call` again: if it has a
+        parameter `key`, it gets the same text each time, for whatever must not happen twice. It may be async.
+        """
+        run = self._asking("step")
+
+        def once(key: str) -> Any:
+            return call(*args, **{**kwargs, "key": key}) if asking.takes_key(call) else call(*args, **kwargs)
+
+        return run.once(asking.name_of(call), once)
+
+    async def sleep(self, seconds: float) -> None:
+        """Go on after so many seconds, also over a restart. Other messages are not kept waiting meanwhile."""
+        run = self._asking("sleep")
+        entry = run.recorded("sleep")
+        if entry is None:
+            entry = run.record("sleep", run.now() + seconds)
+        if run.recorded("woke") is None:
+            await run.wait(None, entry.value)
+            run.record("woke", None)
+
+    def now(self) -> datetime:
+        """The time (UTC), the same when the dialog starts again."""
+        return datetime.fromtimestamp(self._memo("now", lambda run: run.now()), UTC)
+
+    def random(self) -> float:
+        """A number from 0.0 up to 1.0, the same when the dialog starts again. Not for secrets."""
+        number: float = self._memo("random", lambda _: random.random())  # noqa: S311 - so it says
+        return number
+
+    def _memo(self, kind: str, make: Callable[[Run], float]) -> Any:
+        run = self._asking(kind)
+        entry = run.recorded(kind)
+        return (entry if entry is not None else run.record(kind, make(run))).value
+
+    def stream(self) -> Stream:
+        """An answer that grows: `async with package.stream() as out: await out.write("more")`.
+
+        Where the channel can show it, it grows before the talker's eyes; elsewhere it comes as one message at the end.
+        """
+        return Stream(self._asking("stream"))
+
+    async def history(self, limit: int = 50) -> list[Message]:
+        """Up to `limit` messages of this place, oldest first: what the platform has if it tells, else what was kept."""
+        return await self._asking("history").history(limit)
+
+    def _asking(self, what: str = "ask") -> Run:
+        if self._run is None:
+            raise RuntimeError(f"package.{what}() works while a bot handles a message, not on a package made by hand")
+        if self._run.on_thread:
+            raise RuntimeError(
+                f"package.{what}() needs an async consume: write `async def consume(self, context, package)`"
+            )
+        return self._run
+
+    def heard(self, message: Message) -> None:
+        """An answer has come: it is the last message now."""
+        self._message = message
 
     def finish(self) -> None:
         """End the subject with this turn: the next message is routed afresh and `data` is emptied."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from asyncio import Future, get_running_loop, shield
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from zoozl.chatbot.conversation import new_uuid
 from zoozl.chatbot.message import Address, Event, Message
+from zoozl.chatbot.question import Question
 from zoozl.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Receipt:
     """Replies of its turn that were recorded before such a crash; they are not sent again."""
     archived: bool = False
     """Its message is in the history already."""
+    at: float = 0.0
+    """When it came, in seconds since the epoch by the bot's clock."""
     recovered: bool = False
     """A crash left it undone: its turn may have begun before."""
     error: StoreError | None = None
@@ -127,6 +130,53 @@ class Reply:
         return str(self.id)
 
 
+class Entry(NamedTuple):
+    """One thing that happened in a dialog: asked, answered, a step's result ... `value` is JSON."""
+
+    seq: int
+    """The turn in which it happened."""
+    kind: str
+    value: Any
+
+
+@dataclass(slots=True, frozen=True)
+class Dialog:
+    """A run of `consume` that goes on over several messages."""
+
+    id: int
+    """The number of the event that began it."""
+    lane: str
+    plugin: str
+    alias: str
+    address: Address
+    start: str
+    """Entry 0, as JSON: the message that began it, and what the plugin was given with it."""
+    data: str = "{}"
+    question: Question | None = None
+    """The open one; None while it sleeps."""
+    deadline: float | None = None
+    """When it goes on by itself, in seconds since the epoch."""
+    entries: int = 0
+    """How many are in the journal."""
+
+
+@dataclass(slots=True, frozen=True)
+class Step:
+    """What a turn changes of a dialog: as it is now, and the entries that came to its journal."""
+
+    dialog: Dialog
+    entries: tuple[Entry, ...] = ()
+    ended: bool = False
+
+
+class Loaded(NamedTuple):
+    """A conversation as it is kept; `messages` is the caller's own."""
+
+    state: State | None
+    messages: list[Message]
+    dialogs: tuple[Dialog, ...] = ()
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that a turn leaves behind; it is committed as one."""
@@ -139,6 +189,12 @@ class Outcome:
     """Those not recorded yet."""
     marked: list[Message] = field(default_factory=list)
     """Earlier messages whose files a plugin marked as consumed."""
+    steps: Sequence[Step] = ()
+    """Dialogs that began, went on or ended."""
+    also: Sequence[Receipt] = ()
+    """Further events that this turn has dealt with."""
+    secret: bool = False
+    """The event's text must not stay anywhere: it is overwritten, in the inbox too."""
 
 
 class Inbox(Protocol):
@@ -196,13 +252,48 @@ class OutboxStore(Protocol):
 class Archive(Protocol):
     """Conversations and their messages."""
 
-    async def load(self, lane: str) -> tuple[State | None, list[Message]]:
-        """The state of a conversation and its latest messages, oldest first; the list is the caller's own."""
+    async def load(self, lane: str) -> Loaded:
+        """The state of a conversation, its latest messages, oldest first, and its dialogs, oldest question first."""
+        ...
+
+    async def history(self, lane: str, skip: int, limit: int) -> tuple[list[Message], int]:
+        """Up to `limit` messages before the `skip` latest ones, oldest first; and how many there are in all."""
+        ...
+
+
+class Journal(Protocol):
+    """Dialogs, and what happened in them."""
+
+    def note(self, step: Step) -> Done:
+        """Keep entries before their turn has ended."""
+        ...
+
+    async def entries(self, dialog: int) -> list[Entry]:
+        """Everything that happened in a dialog, in order."""
+        ...
+
+    async def due(self, limit: int) -> list[Dialog]:
+        """The dialogs with the earliest deadlines, the earliest first."""
+        ...
+
+    async def dialog_of(self, question: str) -> Dialog | None:
+        """The dialog in which a question is open."""
+        ...
+
+    async def dialogs_of(self, channel: str, talker: str) -> list[Dialog]:
+        """All dialogs that somebody began, in any room of a channel."""
+        ...
+
+    async def knows(self, lane: str) -> bool:
+        """Whether there is a conversation; cheap."""
         ...
 
 
 class KeyValue(Protocol):
-    """Small JSON texts by namespace and key."""
+    """Small JSON texts by namespace and key.
+
+    A store whose values outlive the process has `durable = True`.
+    """
 
     async def get(self, space: str, key: str) -> str | None:
         """The value, or None."""
@@ -217,7 +308,7 @@ class KeyValue(Protocol):
         ...
 
 
-class Store(Inbox, OutboxStore, Archive, KeyValue, Protocol):
+class Store(Inbox, OutboxStore, Archive, Journal, KeyValue, Protocol):
     """All of it; one object may well do everything, so that a turn is one transaction."""
 
     async def close(self) -> None:
@@ -226,15 +317,23 @@ class Store(Inbox, OutboxStore, Archive, KeyValue, Protocol):
 
 
 class Embedder(Protocol):
-    """Text to vectors."""
+    """Text to vectors.
 
-    name: str
-    """Identifies model and version: vectors of different names are not comparable."""
+    It may have as well: `about`, what is shown at the start; `load()`, which reads the model before the first text;
+    `batches = True` if many texts in one call are cheaper than in many (as with an endpoint; no vector may change by
+    it); `close()`. The method `configured(model, table, folder, environ)` of its class makes one that takes a model,
+    for "NAME:MODEL" (see `registry.embedder`).
+    """
+
+    @property
+    def name(self) -> str:
+        """Identifies model and version: vectors of different names are not comparable. Final when it is loaded."""
+        ...
 
     def embed(self, texts: Sequence[str], /) -> Vectors:
         """`(n, d) float32` of unit length, blocking, from any thread; a text's vector never depends on the others.
 
-        Raises EmbeddingError when it cannot.
+        Raises EmbeddingError when it cannot, Unembeddable when only these texts are to blame.
         """
         ...
 

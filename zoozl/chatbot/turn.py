@@ -3,60 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import logging
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from zoozl.chatbot import waiting
+from zoozl.chatbot.clock import Clock
 from zoozl.chatbot.conversation import Conversation
-from zoozl.chatbot.failpoints import hit
+from zoozl.chatbot.dialogs import Dialogs
+from zoozl.chatbot.identity import may_use
 from zoozl.chatbot.interface import Plugin
-from zoozl.chatbot.message import Message
+from zoozl.chatbot.message import Address, Event, Message
 from zoozl.chatbot.outbox import Outbox
 from zoozl.chatbot.package import Package
-from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State, Store
+from zoozl.chatbot.ports import Dialog, Done, Outcome, Receipt, Reply, State, Step, Store
+from zoozl.chatbot.question import Kind, understand
 from zoozl.chatbot.router import Route, Router, Rule
-from zoozl.chatbot.workers import Busy, Workers
+from zoozl.chatbot.run import Ending, Run, maybe, to_json
+from zoozl.chatbot.trace import turn_id
+from zoozl.chatbot.watch import Watch
+from zoozl.chatbot.workers import Workers
 from zoozl.errors import DataError, StoreError
 
 log = logging.getLogger(__name__)
 
-turn_id: ContextVar[int] = ContextVar("turn_id", default=0)
-"""The number of the turn that is running, for log lines; 0 outside."""
-
 APOLOGY = "Sorry, something went wrong here. It has been noted."
 TOO_SLOW = "Sorry, this took too long and was stopped."
 BUSY = "Sorry, this is busy at the moment. Please try again later."
+NOT_ALLOWED = "Sorry, you may not use this."
 CANCELLED = "Cancelled."
 NOTHING_TO_CANCEL = "There is nothing to cancel."
+EXPIRED = "Sorry, I have waited too long for an answer. Please begin again."
+CHANGED = "Sorry, I have changed meanwhile and lost the thread. Please begin again."
+IN_PRIVATE = "This is for the two of us: please write to me directly."
+GO_ON_HERE = "Let us go on here: write “{}” to begin."
 
 CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
 
 MOST_REPLIES = 1_000
+MASK = "●●●"
 
 ROUTING, RUNNING, ENDING = range(3)
 MOMENT = 0.2
-TICK = 0.05
 # A plugin that was cancelled has so long to end; then the lane goes on without it.
 GRACE = 1.0
 
-
-class Ending(StrEnum):
-    """How a plugin's run ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    TIMEOUT = "timeout"
-    CANCELLED = "cancelled"
-    BUSY = "busy"
-
-
-EXCUSES = {Ending.FAILED: APOLOGY, Ending.TIMEOUT: TOO_SLOW, Ending.BUSY: BUSY}
+EXCUSES = {
+    Ending.FAILED: APOLOGY,
+    Ending.TIMEOUT: TOO_SLOW,
+    Ending.BUSY: BUSY,
+    Ending.EXPIRED: EXPIRED,
+    Ending.UNFIT: CHANGED,
+}
 """What the talker is told, after whatever the plugin had said."""
+
+REASONS = {
+    Ending.DONE: "done",
+    Ending.FAILED: "failed",
+    Ending.TIMEOUT: "failed",
+    Ending.UNFIT: "failed",
+    Ending.EXPIRED: "timeout",
+    Ending.CANCELLED: "cancelled",
+    Ending.REPLACED: "replaced",
+}
+"""What `on_end` hears."""
 
 
 @dataclass(slots=True)
@@ -69,54 +81,6 @@ class Report:
     seconds: float
 
 
-class Watch:
-    """Looks at all running turns every 50 ms: one timer instead of two for each turn.
-
-    A turn older than a moment (200 ms) begins to say things before it ends; one beyond its limit is ended.
-    """
-
-    def __init__(self) -> None:
-        self._turns: set[Turn] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, turn: Turn) -> None:
-        """Begin to look at `turn`."""
-        self._turns.add(turn)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
-
-    def discard(self, turn: Turn) -> None:
-        """It ended."""
-        self._turns.discard(turn)
-
-    def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for turn in list(self._turns):
-            try:
-                turn.look(now)
-            except Exception:  # one turn's trouble must not stop the clock of the others
-                log.exception("turn %d cannot be looked at", turn.receipt.seq)
-        self._timer = loop.call_later(TICK, self._tick) if self._turns else None
-
-
-class Voice:
-    """The callback of one run of a plugin; silent once that run has ended."""
-
-    __slots__ = ("_turn", "open")
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self.open = True
-
-    def say(self, message: str | Message) -> None:
-        """Answer with a text or a Message. Raises TypeError for anything else."""
-        if self.open:
-            self._turn.say(message)
-        else:
-            log.warning("an answer came after its turn had ended and is dropped; context.tell() can send one")
-
-
 @dataclass(slots=True)
 class Services:
     """What all turns share."""
@@ -126,12 +90,23 @@ class Services:
     outbox: Outbox
     workers: Workers
     watch: Watch
+    dialogs: Dialogs
+    clock: Clock
     timeout: float
+    idle: float
+    """Seconds after which a dialog ends in which nothing happens."""
     observers: list[Callable[[Report], None]]
     # Kept, because asking for the running loop is a system call (getpid) before Python 3.12.
     loop: asyncio.AbstractEventLoop
+    lane_of: Callable[[Address], str]
+    receive: Callable[[Event], Any]
+    """Take another event, as if it had come from a channel."""
     go_on_without: Callable[[Turn], None]
     """Give the turn's lane to somebody else: its plugin does not end."""
+    hand_over: Callable[[Turn], None]
+    """The same: its plugin waits for an answer."""
+    queued: Callable[[Turn], list[Receipt]]
+    """Take messages of the same talker that wait in the lane already."""
 
 
 class Abandoned(BaseException):
@@ -149,11 +124,28 @@ class Turn:
     abandoned = False
     cancelled = False
     """Cancelled before its plugin was found: it will not run."""
+    secret = False
+    """The text of its event is a secret."""
+    alias = ""
+    deadline = 0.0
+    also: tuple[Receipt, ...] | list[Receipt] = ()
+    """Messages that were merged with its own."""
+    plugin: Plugin | None = None
+    """The one that is running."""
     _waits = False
     _stage = ROUTING
-    _voice: Voice | None = None
+    _run: Run | None = None
+    _route: Route | None = None
+    _steps: list[Step] | tuple[Step, ...] = ()
 
-    def __init__(self, services: Services, receipt: Receipt, state: State | None, messages: list[Message]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        receipt: Receipt,
+        state: State | None,
+        messages: list[Message],
+        dialogs: tuple[Dialog, ...] = (),
+    ) -> None:
         event = receipt.event
         self._services = services
         self.receipt = receipt
@@ -161,10 +153,11 @@ class Turn:
         self._state = state = state if state is not None else State(talker=event.address.talker)
         self._subject, self._data, self._greeted = state.subject, state.data, state.greeted
         self.messages = messages
+        self._dialogs = dialogs
         self._loop = services.loop
-        self._task: asyncio.Task[Any] | None = asyncio.current_task(services.loop)
+        self.task: asyncio.Task[Any] | None = asyncio.current_task(services.loop)
+        """The task of the plugin that is running, or about to."""
         self.started = self._loop.time()
-        self.deadline = self.started + services.timeout
         self._said: list[Message] = []
         self._marked: list[Message] = []
         self._early: list[tuple[list[Reply], list[Message], asyncio.Future[None]]] = []
@@ -174,12 +167,13 @@ class Turn:
     async def run(self) -> None:
         """Route and answer the event, then commit."""
         event = self.receipt.event
-        turn_id.set(self.receipt.seq)
-        if event.kind == "connect":
-            await self._greet()
-        else:
+        if event.kind == "message":
             self.messages.append(event.message)
             await self._answer()
+        elif event.kind == "connect":
+            await self._greet()
+        else:
+            await waiting.at_deadline(self, event)
         await self._commit()
 
     async def _greet(self) -> None:
@@ -190,137 +184,348 @@ class Turn:
                 await self._give(route, route.plugin, None)
 
     async def _answer(self) -> None:
-        message = self.receipt.event.message
-        route = await self._services.router.choose(message.text, self._subject)
+        """The rules that know dialogs come first; they are few, and most messages have none."""
+        event = self.receipt.event
+        text = event.message.text
+        if (event.answer is not None or text.startswith(("/", "!"))) and await waiting.by_id(self, event):
+            return
+        self._let_go_if_idle()
+        open_question = await waiting.open_question(self, event) if self._dialogs else None
+        asked = open_question.question if open_question is not None else None
+        route = await self._services.router.choose(
+            text,
+            self._subject,
+            going_on=bool(self._dialogs),
+            asked=asked is not None,
+            literal=asked is not None and asked.literal,
+        )
+        if route.rule is Rule.QUESTION and open_question is not None:
+            route = await self._interruption(open_question, text) or route
+        if route.rule is Rule.QUESTION and open_question is not None:
+            await self.go_on(open_question, event, route)
+            return
+        self._route = route
         if not self._greeted:
             # Where a channel has no connect event, the first message brings the greeting along: never in
             # rooms, and never twice from the plugin that answers anyway.
             greeter = self._services.router.greeting().plugin
-            if greeter is not None and greeter is not route.plugin and not self.receipt.event.address.room:
+            if greeter is not None and greeter is not route.plugin and not event.address.room:
                 await self._greet()
             self._greeted = True
-        if route.plugin is not None:
+        await self._follow(route)
+        if open_question is not None and asked is not None and route.rule is Rule.ALIAS and self._floor_is_free:
+            # Interrupted: the question is put again.
+            again = Message(asked.text)
+            again.question = asked
+            self.say(again)
+
+    async def _follow(self, route: Route) -> None:
+        message = self.receipt.event.message
+        if route.rule in CANCELS:
+            ended = await waiting.cancel(self)
+            if route.plugin is None:
+                going_on = ended or bool(self._subject) or self.receipt.cut
+                self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
+                self.release()
+                self.report(route, Ending.DONE)
+                return
+            self.receipt.cut = self.receipt.cut or ended
+        if route.rule is Rule.FALLBACK and self._dialogs and self.receipt.event.address.room:
+            # Somebody else is asked in this room; what others say to each other is not for the bot.
+            self.report(route, Ending.DONE)
+        elif route.plugin is not None:
             await self._give(route, route.plugin, message)
-        elif route.rule in CANCELS:
-            going_on = bool(self._subject) or self.receipt.cut
-            self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
-            self._release()
-            self._report(route, Ending.DONE)
         else:
             log.warning("no plugin for a message, and none holds %r", route.alias)
-            self._report(route, Ending.DONE)
+            self.report(route, Ending.DONE)
 
-    def _release(self) -> None:
+    async def _interruption(self, dialog: Dialog, text: str) -> Route | None:
+        """Another plugin that a message calls for so clearly that an interruptible dialog steps aside."""
+        plugin = self.plugin_of(dialog)
+        question = dialog.question
+        if plugin is None or not plugin.interruptible or question is None or question.literal:
+            return None
+        free = question.kind is Kind.TEXT
+        if not free and understand(question, text) is not None:
+            return None
+        found = await self._services.router.choose(text)
+        clear = found.rule is Rule.ALIAS and (found.score >= 1.0 or not free)
+        return found if clear and found.plugin is not plugin else None
+
+    @property
+    def _floor_is_free(self) -> bool:
+        return not self._subject and not any(not step.ended for step in self._steps)
+
+    def _let_go_if_idle(self) -> None:
+        """A subject in which nothing was said for long is over."""
+        plugin = self._services.router.holder(self._subject) if self._subject else None
+        if plugin is None or len(self.messages) < 2:
+            return
+        limit = plugin.idle_timeout if plugin.idle_timeout is not None else self._services.idle
+        if self._services.clock.time() - self.messages[-2].timestamp > limit:
+            self.release()
+            self.on_end(plugin, Conversation(self._state.uuid, self._state.talker), "idle")
+
+    def release(self) -> None:
+        """Nobody has the floor."""
         self._subject, self._data = "", "{}"
 
     async def _give(self, route: Route, plugin: Plugin, message: Message | None) -> None:
         """Run one plugin and move the floor."""
         if self.cancelled:
-            self._report(route, Ending.CANCELLED)
+            self.report(route, Ending.CANCELLED)
             return
         event = self.receipt.event
-        holds = bool(self._subject) and plugin.context.plugins.table.get(self._subject) is plugin
+        if plugin.roles and not may_use(event.identity, plugin.roles):
+            self._refuse(route, plugin, NOT_ALLOWED)
+            return
+        if plugin.dm_only and event.address.room:
+            self._refuse(route, plugin, IN_PRIVATE)
+            await self._offer_private(route, event.address)
+            return
+        if plugin.busy == "merge" and message is not None and not self.receipt.recovered:
+            message = await self._merge(plugin, message)
+        holds = self._holds(plugin)
         before = self._data if holds else "{}"
+        # The greeting before a first answer is a run of its own.
+        number = -self.receipt.seq if route.rule is Rule.GREETING and message is None and event.kind != "connect" else 0
+        run = Run(self._services, plugin, self, number or self.receipt.seq)
         conversation = Conversation(
             self._state.uuid,
             self._state.talker,
-            bool(self._subject) or self.receipt.cut,
+            bool(self._subject) or self.receipt.cut or bool(self._dialogs),
             route.alias,
             self.messages,
             json.loads(before) if before != "{}" else {},
         )
-        voice = Voice(self)
-        package = Package(
-            conversation, voice.say, address=event.address, message=message, matched=route.rule is not Rule.FALLBACK
+        run.package = Package(
+            conversation,
+            run.say,
+            address=event.address,
+            message=message,
+            matched=route.rule is not Rule.FALLBACK,
+            identity=event.identity,
+            run=run,
         )
-        ending, complete = await self._consume(plugin, package, voice)
-        if route.rule in CANCELS:
-            self._release()
-        elif ending is Ending.DONE:
+        self._route, self.alias = route, route.alias
+        if plugin.is_async:
+            run.before = before
+            run.message = message
+            if self.receipt.recovered and (dialog := self.find(run.number)) is not None:
+                run.replay(dialog, await self._services.store.entries(dialog.id))
+        ending, complete = await run.begin()
+        await self.settle(route, run, ending, complete)
+
+    def find(self, number: int) -> Dialog | None:
+        """A dialog of this conversation by its number."""
+        return next((dialog for dialog in self._dialogs if dialog.id == number), None)
+
+    def _holds(self, plugin: Plugin) -> bool:
+        return bool(self._subject) and plugin.context.plugins.table.get(self._subject) is plugin
+
+    async def _merge(self, plugin: Plugin, message: Message) -> Message:
+        """One message of all that were sent in a row."""
+        if plugin.debounce:
+            await asyncio.sleep(plugin.debounce)
+        self.also = self._services.queued(self)
+        if not self.also:
+            return message
+        parts = list(message.parts)
+        for receipt in self.also:
+            self.messages.append(receipt.event.message)
+            parts += receipt.event.message.parts
+        return Message(parts, message.author, message.timestamp, message.id)
+
+    async def _offer_private(self, route: Route, address: Address) -> None:
+        direct = self._services.outbox.sender_method(address.channel, "direct")
+        if direct is not None:
+            there: Address = await direct(address)
+            self._services.outbox.tell(there, GO_ON_HERE.format(route.alias))
+
+    def plugin_of(self, dialog: Dialog) -> Plugin | None:
+        """Whose dialog it is, None if that plugin is no longer loaded."""
+        return self._services.router.by_key(dialog.plugin)
+
+    async def go_on(self, dialog: Dialog, event: Event | None, route: Route, *, end: str = "") -> None:
+        """Bring an event to a dialog, or its end."""
+        if self.cancelled:
+            self.report(route, Ending.CANCELLED)
+            return
+        plugin = self.plugin_of(dialog)
+        self._route = route
+        run = self._services.dialogs.take(dialog.id)
+        if plugin is None or (run is not None and run.plugin is not plugin):
+            # Loaded anew, or gone.
+            if run is not None:
+                run.detach()
+            run = None
+        if plugin is None:
+            log.error("a dialog ends, its plugin %s is not loaded any more", dialog.plugin)
+            self._steps = [*self._steps, Step(dialog, ended=True)]
+            self._append(CHANGED)
+            self.report(route, Ending.UNFIT)
+            return
+        if event is not None and event.kind == "message" and plugin.roles and not may_use(event.identity, plugin.roles):
+            if run is not None:
+                self._services.dialogs.keep(run)
+            self._append(NOT_ALLOWED)
+            self.report(route, Ending.REFUSED)
+            return
+        self.alias = dialog.alias
+        if run is not None:
+            run.ending = end
+            ending, complete = await run.resume(self, event)
+        else:
+            run = Run(self._services, plugin, self, dialog.id)
+            run.replay(dialog, await self._services.store.entries(dialog.id))
+            run.ending_later = end
+            self._again(run, dialog)
+            ending, complete = await run.begin(event if event is not None else Event(dialog.address, Message()))
+        await self.settle(route, run, ending, complete)
+
+    def _again(self, run: Run, dialog: Dialog) -> None:
+        """The package that a dialog began with."""
+        start = waiting.load_start(dialog.start)
+        run.before = start.data
+        conversation = Conversation(
+            self._state.uuid, self._state.talker, start.ongoing, dialog.alias, self.messages, json.loads(start.data)
+        )
+        run.package = Package(
+            conversation,
+            run.say,
+            address=dialog.address,
+            message=start.message,
+            matched=start.matched,
+            identity=self.receipt.event.identity or start.identity,
+            run=run,
+        )
+
+    async def settle(self, route: Route, run: Run, ending: Ending, complete: bool) -> None:
+        """What a run leaves behind in this turn."""
+        if self.abandoned:
+            log.warning("plugin %s came back at last; its turn was over long ago", run.plugin.name)
+            raise Abandoned
+        plugin, package = run.plugin, run.package
+        assert package is not None
+        holds = self._holds(plugin)
+        data = run.before
+        if ending in (Ending.DONE, Ending.WAITING):
             try:
-                data = _to_json(plugin, conversation.data)
+                data = to_json(plugin, package.conversation.data)
             except DataError as exc:
                 log.error("%s", exc)
+                if ending is Ending.WAITING:
+                    run.detach()
                 ending = Ending.FAILED
-            else:
-                if _keeps_floor(route, plugin, package, complete, data != before):
+        if ending is Ending.WAITING:
+            self._wait(run, data)
+            if holds:
+                self._data = data
+        else:
+            if run.dialog is not None:
+                self._steps = [*self._steps, run.step(self, data, ended=True)]
+            if route.rule in CANCELS and not run.asked:
+                self.release()
+            elif ending is Ending.DONE:
+                if _keeps_floor(route, run, package, complete, data != run.before):
                     if not holds:
                         self._subject = route.alias
                     self._data = data
                 elif holds or not self._subject:
                     # Else a command was answered aside: the subject that is going on stays as it is.
-                    self._release()
-        if ending is Ending.DONE:
+                    self.release()
+            elif run.dialog is not None and holds:
+                self.release()
+            if run.dialog is not None or (holds and not self._subject):
+                self.on_end(plugin, package.conversation, run.ending or REASONS.get(ending, "done"))
+        if ending in (Ending.DONE, Ending.WAITING):
             self._marked += package.marked()
         else:
             package.unmark()
         if ending in EXCUSES:
             self._append(EXCUSES[ending])
-        self._report(route, ending)
+        self.report(route, ending)
 
-    async def _consume(self, plugin: Plugin, package: Package, voice: Voice) -> tuple[Ending, bool]:
-        """Run `consume` (and ask `is_complete`) within the limits; how it ended, and whether it is complete."""
-        services = self._services
-        limit = services.timeout if plugin.timeout is None else plugin.timeout
+    def _wait(self, run: Run, data: str) -> None:
+        """The run is a dialog from now on, or goes on being one."""
+        plugin = run.plugin
+        if run.question is not None:
+            limit = plugin.idle_timeout if plugin.idle_timeout is not None else self._services.idle
+            idle = self._services.clock.time() + limit
+            run.deadline = min(run.deadline, idle) if run.deadline is not None else idle
+        if not run.start:
+            run.start = waiting.dump_start(run)
+        step = run.step(self, data)
+        self._steps = [*self._steps, step]
+        self._services.dialogs.keep(run)
+        assert step.dialog.deadline is not None
+        self._services.dialogs.due_at(step.dialog.deadline)
+
+    async def finish_waiting(self) -> None:
+        """In another task: the plugin that this turn began with waits, and the turn ends."""
+        run, route = self._run, self._route
+        assert run is not None
+        assert route is not None
+        self._run = None
+        self.task = asyncio.current_task(self._services.loop)
+        turn_id.set(self.receipt.seq)
+        await self.settle(route, run, Ending.WAITING, False)
+        event = self.receipt.event
+        if route.rule is Rule.GREETING and event.kind == "message":
+            # It was greeted with a question, and its message has not been answered yet.
+            self._greeted = True
+            await self._follow(await self._services.router.choose(event.message.text, self._subject))
+        await self._commit()
+
+    def on_end(self, plugin: Plugin, conversation: Conversation, reason: str) -> None:
+        """Tell the plugin that its dialog or subject is over, apart from the turn."""
+        if plugin.hears_end:
+            self._services.dialogs.in_background(_tell_end(self._services, plugin, conversation, reason))
+
+    def _refuse(self, route: Route, plugin: Plugin, why: str) -> None:
+        """Tell the talker that the plugin is not for him; it loses the floor, or nothing else could be said."""
+        if route.rule is not Rule.GREETING:
+            self._append(why)
+        if route.rule in CANCELS or self._holds(plugin):
+            self.release()
+        self.report(route, Ending.REFUSED)
+
+    # Called by the run
+
+    def enter(self, run: Run, limit: float) -> None:
+        """A plugin begins, or goes on, for at most `limit` seconds."""
+        self._run = run
+        self.plugin = run.plugin
         self.deadline = self._loop.time() + limit
-        self._voice = voice
         self._waits = False
         self._stage = RUNNING
-        services.watch.add(self)
-        hit("before-consume")
-        ending, complete = Ending.DONE, True
-        try:
-            if plugin.is_async:
-                await plugin.consume(package)
-                if plugin.decides:
-                    complete = await _maybe(plugin.is_complete(package))
-            else:
-                complete = await self._consume_in_thread(plugin, package, limit)
-        except asyncio.CancelledError:
-            if self.ended_by is None:
-                if self._task is None or self._task.cancelling():
-                    raise  # the server is stopping; the event stays in the inbox
-                ending = Ending.FAILED
-                log.exception("plugin %s failed: it awaited something that was cancelled", plugin.name)
-        except Busy:
-            ending = Ending.BUSY
-            log.error("plugin %s has too many threads that do not come back", plugin.name)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # the edge: a plugin's fault, sys.exit() included, ends its turn and nothing else
-            ending = Ending.FAILED
-            log.exception("plugin %s failed", plugin.name)
-        finally:
-            voice.open = False
-            self._voice = None
-            self._stage = ROUTING
-            services.watch.discard(self)
-        hit("after-consume")
-        if self.abandoned:
-            log.warning("plugin %s came back at last; its turn was over long ago", plugin.name)
-            raise Abandoned
-        if self.ended_by is not None:
-            ending, complete = self.ended_by, False
-            self.ended_by = None
-            if self._task is not None:
-                self._task.uncancel()
-            log.warning("plugin %s was stopped: %s", plugin.name, ending)
-        return ending, bool(complete)
+        self._services.watch.add(self)
 
-    async def _consume_in_thread(self, plugin: Plugin, package: Package, limit: float) -> Any:
-        """Run a `def`; its time begins when it gets a thread, and it may wait for one as long as a turn may take."""
-        self.deadline = self._loop.time() + self._services.timeout
+    def leave(self) -> None:
+        """It has come to an end, or waits."""
+        self._stage = ROUTING
+        self.plugin = None
+        self._services.watch.discard(self)
+
+    def wait_for_thread(self, longest: float) -> None:
+        """Its time has not begun yet."""
+        self.deadline = self._loop.time() + longest
         self._waits = True
 
-        def started() -> None:
-            self.deadline = self._loop.time() + limit
-            self._waits = False
+    def got_thread(self, limit: float) -> None:
+        """Now it has."""
+        self.deadline = self._loop.time() + limit
+        self._waits = False
 
-        result, complete = await self._services.workers.run(plugin.name, lambda: _in_thread(plugin, package), started)
-        if inspect.isawaitable(result):
-            await result
-            complete = plugin.is_complete(package) if plugin.decides else True
-        return await _maybe(complete)
+    def say(self, message: str | Message) -> None:
+        """Take an answer of the plugin that is running; from the loop or from a thread."""
+        if len(self._said) >= MOST_REPLIES:
+            raise RuntimeError(f"more than {MOST_REPLIES} answers in one turn")
+        self._said.append(self._services.outbox.compose(message))
+        if self.talking:
+            self._loop.call_soon_threadsafe(self.flush)
+
+    # Called by the watch and the lanes
 
     def look(self, now: float) -> None:
         """Called now and then while a plugin runs."""
@@ -341,12 +546,12 @@ class Turn:
         """
         if self._stage == ENDING or self.ended_by is not None:
             return False
-        if self._voice is None or self._task is None:
+        if self._stage != RUNNING or self.task is None or self._run is None:
             self.cancelled = True
             return True
-        self._voice.open = False
+        self._run.silence()
         self.ended_by, self.ended_at = how, self._loop.time()
-        self._task.cancel()
+        self.task.cancel()
         return True
 
     async def finish_abandoned(self) -> None:
@@ -355,17 +560,12 @@ class Turn:
         log.error("turn %d does not end although it was cancelled; its lane goes on without it", self.receipt.seq)
         if ending in EXCUSES:
             self._append(EXCUSES[ending])
+        run = self._run
+        if run is not None and run.dialog is not None:
+            self._steps = [*self._steps, Step(run.dialog, ended=True)]
         old = self._state
         self._subject, self._data, self._greeted = old.subject, old.data, True
         await self._commit()
-
-    def say(self, message: str | Message) -> None:
-        """Take an answer of the plugin that is running; from the loop or from a thread."""
-        if len(self._said) >= MOST_REPLIES:
-            raise RuntimeError(f"more than {MOST_REPLIES} answers in one turn")
-        self._said.append(self._services.outbox.compose(message))
-        if self.talking:
-            self._loop.call_soon_threadsafe(self.flush)
 
     def _append(self, text: str) -> None:
         self._said.append(self._services.outbox.compose(text))
@@ -395,10 +595,18 @@ class Turn:
             for n, message in enumerate(said)
         ]
         # The talker's own line comes before the first answer, once.
-        if event.kind != "connect" and not receipt.archived:
+        if event.kind == "message" and not receipt.archived:
             receipt.archived = True
-            said = [event.message, *said]
+            said = [self._masked(event.message), *(other.event.message for other in self.also), *said]
         return replies, said
+
+    def _masked(self, message: Message) -> Message:
+        if not self.secret:
+            return message
+        masked = Message(MASK, message.author, message.timestamp, message.id)
+        # For the plugins that are told what was said lately, too.
+        self.messages[:] = [masked if m is message else m for m in self.messages]
+        return masked
 
     async def _commit(self) -> None:
         self._stage = ENDING
@@ -412,18 +620,38 @@ class Turn:
         old, state = self._state, None
         if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
-        outcome = Outcome(self.receipt, state, lines, replies, self._marked)
+        outcome = Outcome(
+            self.receipt, state, lines, replies, self._marked, self._steps, secret=self.secret, also=self.also
+        )
         done: Done = self._services.store.commit(outcome)
         if (done is None or await committed(self._services.store, outcome, done)) and replies:
             await self._services.outbox.deliver(self.receipt.lane, replies, None)
 
-    def _report(self, route: Route, ending: Ending) -> None:
+    def report(self, route: Route, ending: Ending) -> None:
+        """Tell observers and the log."""
         if not self._services.observers and not log.isEnabledFor(logging.DEBUG):
             return
         seconds = self._loop.time() - self.started
         log.debug("%s: %r by %s, score %.2f, %.3f s", ending, route.alias, route.rule, route.score, seconds)
         for observer in self._services.observers:
             observer(Report(self.receipt, route, ending, seconds))
+
+    # For the rules of waiting.py
+
+    @property
+    def services(self) -> Services:
+        """What all turns share."""
+        return self._services
+
+    @property
+    def dialogs(self) -> tuple[Dialog, ...]:
+        """The dialogs of the conversation, oldest question first, without those that this turn has ended."""
+        ended = {step.dialog.id for step in self._steps if step.ended}
+        return tuple(dialog for dialog in self._dialogs if dialog.id not in ended) if ended else self._dialogs
+
+    def answer(self, text: str) -> None:
+        """Say something of the core's own."""
+        self._append(text)
 
 
 async def committed(store: Store, outcome: Outcome, done: Done) -> bool:
@@ -448,35 +676,23 @@ async def committed(store: Store, outcome: Outcome, done: Done) -> bool:
     return True
 
 
-def _to_json(plugin: Plugin, data: object) -> str:
-    if data == {}:
-        return "{}"
-    if not isinstance(data, dict):
-        raise DataError(f"plugin {plugin.name} left in conversation.data what is not a dict")
-    try:
-        return json.dumps(data, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise DataError(f"plugin {plugin.name} left in conversation.data what is not JSON: {exc}") from exc
-
-
-def _keeps_floor(route: Route, plugin: Plugin, package: Package, complete: bool, wrote: bool) -> bool:
+def _keeps_floor(route: Route, run: Run, package: Package, complete: bool, wrote: bool) -> bool:
+    plugin = run.plugin
     if package.finished:
         return False
     if route.rule is Rule.GREETING:
         # Everybody is greeted: only a greeting that began something may hold the talker.
-        return wrote and not (plugin.decides and complete)
+        return wrote and not (plugin.decides and complete) and not run.asked
     if plugin.decides:
         return not complete
-    return plugin.sticky or wrote
+    # A consume that asked is complete when it returns.
+    return not run.asked and run.dialog is None and (plugin.sticky or wrote)
 
 
-def _in_thread(plugin: Plugin, package: Package) -> tuple[Any, Any]:
-    result = plugin.consume(package)
-    if inspect.isawaitable(result):
-        return result, True
-    return result, plugin.is_complete(package) if plugin.decides else True
-
-
-async def _maybe(value: Any) -> Any:
-    """`value`, awaited if a plugin's `def` turned out to give an awaitable."""
-    return await value if inspect.isawaitable(value) else value
+async def _tell_end(services: Services, plugin: Plugin, conversation: Conversation, reason: str) -> None:
+    try:
+        async with asyncio.timeout(services.timeout):
+            result = await services.workers.run(plugin.name, lambda: plugin.on_end(conversation, reason))
+            await maybe(result)
+    except Exception:  # the edge: it is the plugin's
+        log.exception("on_end of plugin %s failed", plugin.name)

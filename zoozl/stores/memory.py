@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 from zoozl.chatbot.message import Event, Message
-from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State
+from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
 
 WINDOW = 20
 LARGE = 2_000
@@ -41,6 +42,10 @@ class Store:
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._outbox: dict[str, dict[int, Reply]] = {}
         self._values: dict[str, dict[str, str]] = {}
+        self._dialogs: dict[int, Dialog] = {}
+        self._journals: dict[int, list[Entry]] = {}
+        # The ids of a lane's dialogs, in the order in which they asked.
+        self._open: dict[str, dict[int, None]] = {}
         self.dead_letters: deque[tuple[Reply, str]] = deque(maxlen=1_000)
 
     def accept(self, event: Event, lane: str) -> Receipt:
@@ -62,6 +67,8 @@ class Store:
             self._states[receipt.lane] = outcome.state
         self._append(receipt.lane, receipt.event.address.talker, outcome.messages)
         self._send(outcome.replies)
+        for step in outcome.steps:
+            self.note(step)
         return None
 
     def _append(self, lane: str, talker: str, messages: Sequence[Message]) -> None:
@@ -87,6 +94,9 @@ class Store:
         lane, _ = self._states.popitem(last=False)
         self._messages.pop(lane, None)
         self._outbox.pop(lane, None)
+        for number in self._open.pop(lane, ()):
+            del self._dialogs[number]
+            self._journals.pop(number, None)
         self._large_bytes -= self._large.pop(lane, 0)
 
     async def unfinished(self) -> list[Receipt]:
@@ -137,10 +147,48 @@ class Store:
         self.delivered(reply)
         self.dead_letters.append((reply, error))
 
-    async def load(self, lane: str) -> tuple[State | None, list[Message]]:
+    async def load(self, lane: str) -> Loaded:
         """See Archive."""
-        state = self._states.get(lane)
-        return state, list(self._messages.get(lane, ()))
+        state, messages = self._states.get(lane), list(self._messages.get(lane, ()))
+        found = self._open.get(lane)
+        return Loaded(state, messages, tuple(self._dialogs[number] for number in found) if found else ())
+
+    def note(self, step: Step) -> Done:
+        """See Journal."""
+        dialog = step.dialog
+        asking = self._open.setdefault(dialog.lane, {})
+        asking.pop(dialog.id, None)
+        if step.ended:
+            self._dialogs.pop(dialog.id, None)
+            self._journals.pop(dialog.id, None)
+            if not asking:
+                del self._open[dialog.lane]
+        else:
+            asking[dialog.id] = None
+            self._dialogs[dialog.id] = dialog
+            self._journals.setdefault(dialog.id, []).extend(step.entries)
+        return None
+
+    async def entries(self, dialog: int) -> list[Entry]:
+        """See Journal."""
+        return list(self._journals.get(dialog, ()))
+
+    async def due(self, limit: int) -> list[Dialog]:
+        """See Journal."""
+        timed = [(dialog.deadline, dialog.id) for dialog in self._dialogs.values() if dialog.deadline is not None]
+        return [self._dialogs[number] for _, number in heapq.nsmallest(limit, timed)]
+
+    async def dialog_of(self, question: str) -> Dialog | None:
+        """See Journal."""
+        return next((d for d in self._dialogs.values() if d.question is not None and d.question.id == question), None)
+
+    async def dialogs_of(self, channel: str, talker: str) -> list[Dialog]:
+        """See Journal."""
+        return [d for d in self._dialogs.values() if (d.address.channel, d.address.talker) == (channel, talker)]
+
+    async def knows(self, lane: str) -> bool:
+        """See Journal."""
+        return lane in self._states
 
     async def history(self, lane: str, skip: int, limit: int) -> tuple[list[Message], int]:
         """See Archive: only what is kept."""

@@ -35,6 +35,32 @@ CREATE TABLE message (
 -- Conversations that are gone; their messages, from `last` on, follow a little at a time.
 CREATE TABLE gone (conversation INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 
+-- Dialogs that wait: one row each, and what has happened in them so far.
+CREATE TABLE dialog (
+    id INTEGER PRIMARY KEY, -- the number of the event that began it
+    lane TEXT NOT NULL,
+    talker TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    address TEXT NOT NULL,
+    start TEXT NOT NULL,
+    data TEXT NOT NULL,
+    question TEXT, -- NULL while it sleeps
+    question_id TEXT,
+    deadline REAL,
+    at REAL NOT NULL
+);
+CREATE INDEX dialog_lane ON dialog (lane);
+CREATE INDEX dialog_deadline ON dialog (deadline) WHERE deadline IS NOT NULL;
+CREATE INDEX dialog_question ON dialog (question_id) WHERE question_id IS NOT NULL;
+CREATE INDEX dialog_talker ON dialog (talker);
+CREATE TABLE journal (
+    dialog INTEGER NOT NULL,
+    n INTEGER NOT NULL, -- of the first of its entries
+    entries TEXT NOT NULL,
+    PRIMARY KEY (dialog, n)
+) WITHOUT ROWID;
+
 -- Events that were accepted and are not done.
 CREATE TABLE inbox (
     seq INTEGER PRIMARY KEY,

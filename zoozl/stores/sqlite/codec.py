@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message, MessagePart
+from zoozl.chatbot.ports import Dialog, Entry
+from zoozl.chatbot.question import Answer, Question
 
 
 def dump_parts(parts: list[MessagePart]) -> str:
@@ -33,7 +37,7 @@ def _part(part: MessagePart) -> dict[str, Any]:
 
 def _unicode(text: str) -> str:
     """`text` with what is not Unicode (half a surrogate pair) replaced: no database takes that."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def plain_text(message: Message) -> str | None:
@@ -62,6 +66,10 @@ def _message(message: Message) -> dict[str, Any]:
         "id": message.id,
         "from_bot": message.from_bot,
     }
+    if message.question is not None:
+        packed["question"] = message.question.dump()
+    if message.stream:
+        packed["stream"] = message.stream
     if text is None:
         packed["parts"] = [_part(part) for part in message.parts]
     else:
@@ -71,7 +79,11 @@ def _message(message: Message) -> dict[str, Any]:
 
 def _load_message(packed: dict[str, Any]) -> Message:
     parts = packed["text"] if "text" in packed else [_load_part(part) for part in packed["parts"]]
-    return Message(parts, packed["author"], packed["sent"], packed["id"], packed["from_bot"])
+    message = Message(parts, packed["author"], packed["sent"], packed["id"], packed["from_bot"])
+    if "question" in packed:
+        message.question = Question.load(packed["question"])
+    message.stream = packed.get("stream", "")
+    return message
 
 
 def _load_part(packed: dict[str, Any]) -> MessagePart:
@@ -89,19 +101,69 @@ def load_address(text: str) -> Address:
     return Address(*orjson.loads(text))
 
 
+def dump_dialog(dialog: Dialog, now: float) -> tuple[Any, ...]:
+    """The row of a dialog."""
+    question = dialog.question
+    return (
+        dialog.id,
+        dialog.lane,
+        dialog.address.talker,
+        dialog.plugin,
+        dialog.alias,
+        dump_address(dialog.address),
+        dialog.start,
+        dialog.data,
+        orjson.dumps(question.dump()).decode() if question is not None else None,
+        question.id if question is not None else None,
+        dialog.deadline,
+        now,
+    )
+
+
+DIALOG = (
+    "id, lane, plugin, alias, address, start, data, question, deadline,"
+    " (SELECT coalesce(max(n + json_array_length(entries)), 0) FROM journal WHERE dialog = id)"
+)
+
+
+def load_dialog(row: tuple[Any, ...]) -> Dialog:
+    """A dialog of the columns `DIALOG`."""
+    number, lane, plugin, alias, address, start, data, question, deadline, entries = row
+    asked = Question.load(orjson.loads(question)) if question is not None else None
+    return Dialog(number, lane, plugin, alias, load_address(address), start, data, asked, deadline, entries)
+
+
+def dump_entries(entries: Sequence[Entry]) -> str:
+    """Entries of a journal."""
+    return orjson.dumps([list(entry) for entry in entries]).decode()
+
+
+def load_entries(text: str) -> list[Entry]:
+    """The reverse of `dump_entries`."""
+    return [Entry(*packed) for packed in orjson.loads(text)]
+
+
 def dump_event(event: Event) -> str:
     """An event, without its keys: they are taken when it is accepted."""
     address = event.address
-    return orjson.dumps(
-        {
-            "kind": event.kind,
-            "address": [address.channel, address.account, address.room, address.thread, address.talker],
-            "message": _message(event.message),
-        }
-    ).decode()
+    packed: dict[str, Any] = {
+        "kind": event.kind,
+        "address": [address.channel, address.account, address.room, address.thread, address.talker],
+        "message": _message(event.message),
+    }
+    if event.identity is not None:
+        packed["identity"] = [event.identity.talker, event.identity.claims, sorted(event.identity.roles)]
+    if event.answer is not None:
+        packed["answer"] = list(event.answer)
+    return orjson.dumps(packed).decode()
 
 
 def load_event(text: str) -> Event:
     """The reverse of `dump_event`."""
     packed = orjson.loads(text)
-    return Event(Address(*packed["address"]), _load_message(packed["message"]), (), packed["kind"])
+    identity = None
+    if "identity" in packed:
+        talker, claims, roles = packed["identity"]
+        identity = Identity(talker, claims, frozenset(roles))
+    answer = Answer(*packed["answer"]) if "answer" in packed else None
+    return Event(Address(*packed["address"]), _load_message(packed["message"]), (), packed["kind"], identity, answer)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from zoozl.chatbot import vault
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite.file import Lock, connect, refuse_network
 from zoozl.stores.sqlite.history import drop_messages, erase
@@ -19,6 +20,8 @@ Progress = Callable[[int, int], None]
 
 # Tables that hold something of a person, by the column `talker`.
 PERSONAL = ("conversation", "message", "inbox", "outbox", "dead")
+# What is sealed of a talker in the vaults of all plugins, by the beginning of its keys.
+IN_VAULTS = f"value WHERE space >= '{vault.SPACE}' AND space < '{vault.SPACE[:-1]};' AND substr(key, 1, ?) = ?"
 # Rows that are looked at or moved in one transaction: a few milliseconds, between which others write.
 SLICE = 20_000
 ROWS = 1_000
@@ -172,8 +175,8 @@ async def forget(store: Held, talker: str, channel: str | None, progress: Progre
     counts = await store.run(lambda db: _erase(db, talker, channel, ids, high))
     store.forget_kept()
     if any(counts.values()):
-        await _scrub(store)
-    return {"counts": counts, "log_emptied": await _empty_log(store)}
+        await scrub(store)
+    return {"counts": counts, "log_emptied": await empty_log(store)}
 
 
 async def find_messages(
@@ -197,11 +200,18 @@ def _asking(sql: str, values: tuple[Any, ...]) -> Callable[[sqlite3.Connection],
 def count(db: sqlite3.Connection, talker: str, channel: str | None) -> dict[str, int]:
     """How many rows of each table but `message` are about a talker."""
     where, values = _whose(talker, channel)
-    return {
+    found = {
         table: db.execute(f"SELECT count(*) FROM {table} WHERE {where}", values).fetchone()[0]  # noqa: S608
         for table in PERSONAL
         if table != "message"
     }
+    found["vault"] = db.execute(f"SELECT count(*) FROM {IN_VAULTS}", _in_vaults(talker, channel)).fetchone()[0]  # noqa: S608
+    return found
+
+
+def _in_vaults(talker: str, channel: str | None) -> tuple[int, str]:
+    prefix = vault.prefix(talker, channel)
+    return len(prefix), prefix
 
 
 def _whose(talker: str, channel: str | None) -> tuple[str, tuple[Any, ...]]:
@@ -232,6 +242,7 @@ def _erase(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequen
             if table != "message":
                 deleted = db.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608
                 erased[table] = erased.get(table, 0) + deleted
+        erased["vault"] = db.execute(f"DELETE FROM {IN_VAULTS}", _in_vaults(talker, channel)).rowcount  # noqa: S608
         return erased
     finally:
         db.execute("PRAGMA secure_delete = FAST")
@@ -252,7 +263,7 @@ def _erase_messages(db: sqlite3.Connection, talker: str, channel: str | None, id
     return len(found)
 
 
-async def _scrub(store: Held) -> None:
+async def scrub(store: Held) -> None:
     """Overwrite the free pages of the file: they hold events and replies that were done with long ago.
 
     All of them are taken, some in each transaction, and given back with secure_delete on, which fills them with zeros.
@@ -290,7 +301,7 @@ async def _scrub(store: Held) -> None:
             pass
 
 
-async def _empty_log(store: Held) -> bool:
+async def empty_log(store: Held) -> bool:
     """Move the write-ahead log into the file and cut it, so that nothing erased is left in it."""
 
     def checkpoint(db: sqlite3.Connection) -> bool:

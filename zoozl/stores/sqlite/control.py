@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from zoozl.chatbot.vault import Cipher
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite.commands import Held, Progress, drop, forget, retry
+from zoozl.stores.sqlite.rotation import rotate
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +46,20 @@ def socket_path(store: Path) -> Path:
 
 
 class Control:
-    """The server's side: `async with Control(store, path, on_retry)` listens."""
+    """The server's side: `async with Control(store, path, on_retry, cipher)` listens."""
 
-    def __init__(self, store: Held, path: Path, on_retry: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        store: Held,
+        path: Path,
+        on_retry: Callable[[], Awaitable[None]] | None = None,
+        cipher: Cipher | None = None,
+    ) -> None:
         """`path` is that of the store's file; `on_retry` is called when dead letters were put back."""
         self._store = store
         self._path = path
         self._on_retry = on_retry
+        self._cipher = cipher
         self._server: asyncio.Server | None = None
         self._socket: Path | None = None
         self._clients: set[asyncio.Task[None]] = set()
@@ -121,6 +130,8 @@ class Control:
             return await forget(self._store, request["talker"], request["channel"], progress)
         if request["do"] == "drop":
             return await drop(self._store, request["ids"], progress)
+        if request["do"] == "rotate":
+            return await rotate(self._store, self._cipher, request["key"], progress)
         done = await retry(self._store, request["ids"], progress)
         if done["changed"] and self._on_retry is not None:
             await self._on_retry()
@@ -145,6 +156,11 @@ def _decode(line: bytes) -> dict[str, Any]:
         if ids is not None and not (isinstance(ids, list) and all(type(number) is int for number in ids)):
             raise ValueError("`ids` must be a list of whole numbers, or null for all")
         return {"do": what, "ids": ids}
+    if what == "rotate":
+        key = request.get("key")
+        if not isinstance(key, str):
+            raise ValueError("`key` must be a string")
+        return {"do": what, "key": key}
     raise ValueError(f"there is no command {what!r}: the server is of another version than `zoozl store`")
 
 

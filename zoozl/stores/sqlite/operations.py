@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zoozl.chatbot.message import Address, Message
-from zoozl.chatbot.ports import Outcome, Receipt, Reply, State
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Step
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import codec
 from zoozl.stores.sqlite.bulk import delete, insert, update
+from zoozl.stores.sqlite.dialogs import write_step
 from zoozl.stores.sqlite.heads import Head, Heads
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Batch:
         if self.inbox:
             now = time.time()
             rows = [
-                (r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), now) for r in self.inbox.values()
+                (r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), r.at or now)
+                for r in self.inbox.values()
             ]
             insert(db, "inbox (seq, lane, talker, event, at)", rows)
             self.inbox = {}
@@ -130,6 +132,12 @@ class Batch:
                     now,
                 )
             )
+
+
+def erase_event(db: sqlite3.Connection, batch: Batch, seq: int) -> None:
+    """Overwrite what the inbox has of an event, if its row is there already; deleting alone leaves it in the page."""
+    if seq not in batch.inbox:
+        db.execute("UPDATE inbox SET event = zeroblob(length(event)) WHERE seq = ?", (seq,))
 
 
 class _Operation:
@@ -226,13 +234,19 @@ class Commit(_Operation):
                     (codec.dump_parts(message.parts), message.row, head.conversation),
                 )
         batch.send(outcome.replies)
+        if outcome.secret:
+            erase_event(db, batch, receipt.seq)
         batch.finish(receipt.seq)
+        for other in outcome.also:
+            batch.finish(other.seq)
+        for step in outcome.steps:
+            write_step(db, step)
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
         if error is None:
             outcome = self.outcome
-            self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages)
+            self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages, outcome.steps)
         super().settle(error)
 
 
@@ -260,7 +274,27 @@ class Record(_Operation):
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
         if error is None:
-            self.store.saved(self.order, self.replies[0].lane, None, self.messages)
+            self.store.saved(self.order, self.replies[0].lane, None, self.messages, ())
+        super().settle(error)
+
+
+class Note(_Operation):
+    """Entries of a dialog whose turn goes on."""
+
+    def __init__(self, store: Store, order: int, step: Step, done: asyncio.Future[None]) -> None:
+        self.store = store
+        self.order = order
+        self.step = step
+        self.done = done
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """The dialog and its entries."""
+        write_step(db, self.step)
+
+    def settle(self, error: StoreError | None) -> None:
+        """It is on disk."""
+        if error is None:
+            self.store.saved(self.order, self.step.dialog.lane, None, (), (self.step,))
         super().settle(error)
 
 

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zoozl.chatbot import vault
 from zoozl.chatbot.message import MessagePart
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite.codec import load_address, load_parts
-from zoozl.stores.sqlite.commands import Progress
+from zoozl.stores.sqlite.commands import IN_VAULTS, Progress
 from zoozl.stores.sqlite.file import check_schema, migrations, open_readonly
 
 TABLES = ("conversation", "message", "inbox", "outbox", "dead", "dedup", "value")
@@ -83,7 +84,7 @@ def dead_letters(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
 
 
 def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Conversations, then messages in the order in which they were kept; of one talker or of all."""
+    """Conversations, names of secrets, then messages in the order in which they were kept; of one talker or of all."""
     where, values = ("WHERE talker = ?", (talker,)) if talker is not None else ("", ())
     for lane, uuid, channel, who, subject, greeted, data, at in db.execute(
         f"SELECT lane, uuid, channel, talker, subject, greeted, data, at FROM conversation {where} ORDER BY lane",  # noqa: S608
@@ -100,6 +101,11 @@ def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> It
             "data": json.loads(data),
             "last": when(at),
         }
+    prefix = "" if talker is None else vault.prefix(talker)
+    for space, key in db.execute(f"SELECT space, key FROM {IN_VAULTS} ORDER BY space, key", (len(prefix), prefix)):  # noqa: S608
+        entry = vault.Entry.of_key(key)
+        plugin = space.removeprefix(vault.SPACE)
+        yield {"type": "secret", "plugin": plugin, **entry._asdict(), "value": vault.STARS}
     (high,) = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
     where, values = ("m.talker = ?", (talker,)) if talker is not None else ("1", ())
     for low in range(0, high, STEP):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoozl.chatbot.message import Event, Message
-from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State
-from zoozl.stores.sqlite import codec
+from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
+from zoozl.stores.sqlite import codec, dialogs
 from zoozl.stores.sqlite.file import Lock, connect, refuse_network
 from zoozl.stores.sqlite.heads import Heads
 from zoozl.stores.sqlite.history import count, latest
@@ -23,6 +23,7 @@ from zoozl.stores.sqlite.operations import (
     Commit,
     Dead,
     Delivered,
+    Note,
     Read,
     Record,
     Reserve,
@@ -43,6 +44,8 @@ BLOCK = 100_000
 
 class Store:
     """One file, one process. Made by `await Store.open(path)`."""
+
+    durable = True  # see KeyValue
 
     def __init__(self, path: Path, lock: Lock, db: sqlite3.Connection, heads: Heads, high: int) -> None:
         self.path = path
@@ -107,7 +110,38 @@ class Store:
         self._writer.submit(Commit(self, self._order, outcome, done))
         return done
 
-    def saved(self, order: int, lane: str, state: State | None, messages: Sequence[Message]) -> None:
+    def note(self, step: Step) -> Done:
+        """See Journal."""
+        done = self._loop.create_future()
+        self._order += 1
+        self._writer.submit(Note(self, self._order, step, done))
+        return done
+
+    async def entries(self, dialog: int) -> list[Entry]:
+        """See Journal."""
+        return await self._ask(lambda db: dialogs.entries(db, dialog))
+
+    async def due(self, limit: int) -> list[Dialog]:
+        """See Journal."""
+        return await self._ask(lambda db: dialogs.due(db, limit))
+
+    async def dialog_of(self, question: str) -> Dialog | None:
+        """See Journal."""
+        return await self._ask(lambda db: dialogs.of_question(db, question))
+
+    async def dialogs_of(self, channel: str, talker: str) -> list[Dialog]:
+        """See Journal."""
+        return await self._ask(lambda db: dialogs.of_talker(db, channel, talker))
+
+    async def knows(self, lane: str) -> bool:
+        """See Journal."""
+        if lane in self._kept:
+            return self._kept[lane].state is not None
+        return bool(await self._read("SELECT 1 FROM conversation WHERE lane = ?", (lane,)))
+
+    def saved(
+        self, order: int, lane: str, state: State | None, messages: Sequence[Message], steps: Sequence[Step]
+    ) -> None:
         """Something is on disk: what is kept at hand follows, unless it was read later than that."""
         for since, missed in self._loading.get(lane, ()):
             if order > since:
@@ -115,14 +149,18 @@ class Store:
         if (kept := self._kept.get(lane)) is not None and order > kept.order:
             if state is not None:
                 kept.state = state
+            for step in steps:
+                others = tuple(dialog for dialog in kept.dialogs if dialog.id != step.dialog.id)
+                kept.dialogs = others if step.ended else (*others, step.dialog)
             self._remember(kept, messages)
 
     async def unfinished(self) -> list[Receipt]:
         """See Inbox."""
-        rows = await self._read("SELECT seq, lane, event, attempts, replied, archived FROM inbox ORDER BY seq")
+        rows = await self._read("SELECT seq, lane, event, attempts, replied, archived, at FROM inbox ORDER BY seq")
         receipts = []
-        for seq, lane, event, attempts, replied, archived in rows:
+        for seq, lane, event, attempts, replied, archived, at in rows:
             receipt = Receipt(seq, lane, codec.load_event(event))
+            receipt.at = at
             receipt.attempts, receipt.replied, receipt.archived = attempts, replied, bool(archived)
             receipt.recovered = True
             receipts.append(receipt)
@@ -180,14 +218,14 @@ class Store:
         """See OutboxStore."""
         self._writer.submit(Dead(reply, error))
 
-    async def load(self, lane: str) -> tuple[State | None, list[Message]]:
+    async def load(self, lane: str) -> Loaded:
         """See Archive."""
         kept = self._kept.get(lane)
         if kept is None:
             kept = await self._load(lane)
         else:
             self._kept.move_to_end(lane)
-        return kept.state, list(kept.messages)
+        return Loaded(kept.state, list(kept.messages), kept.dialogs)
 
     async def history(self, lane: str, skip: int, limit: int) -> tuple[list[Message], int]:
         """See Archive."""
@@ -195,9 +233,7 @@ class Store:
         def read(db: sqlite3.Connection) -> tuple[list[Message], int]:
             return latest(db, lane, skip, limit), count(db, lane)
 
-        result: asyncio.Future[tuple[list[Message], int]] = self._loop.create_future()
-        self._writer.submit(Read(read, result))
-        return await result
+        return await self._ask(read)
 
     async def _load(self, lane: str) -> _Kept:
         self._order += 1
@@ -208,7 +244,7 @@ class Store:
         read = Read(lambda db: _read_conversation(db, lane), self._loop.create_future())
         try:
             self._writer.submit(read)
-            state, messages = await read.result
+            state, messages, waiting = await read.result
         finally:
             loading.remove((order, missed))
             if not loading:
@@ -216,7 +252,7 @@ class Store:
         if lane in self._kept:
             # Somebody else has read it meanwhile.
             return self._kept[lane]
-        kept = self._kept[lane] = _Kept(order, state)
+        kept = self._kept[lane] = _Kept(order, state, waiting)
         self._remember(kept, [*messages, *missed])
         while len(self._kept) > KEPT or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
             _, oldest = self._kept.popitem(last=False)
@@ -248,6 +284,11 @@ class Store:
             "SELECT key FROM value WHERE space = ? AND substr(key, 1, ?) = ? ORDER BY key", (space, len(prefix), prefix)
         )
         return [key for (key,) in rows]
+
+    async def _ask(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        result: asyncio.Future[T] = self._loop.create_future()
+        self._writer.submit(Read(function, result))
+        return await result
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """What `function(connection)` returns, run in the writer's transaction. Raises StoreError."""
@@ -294,19 +335,21 @@ class Store:
 class _Kept:
     """A conversation at hand."""
 
-    __slots__ = ("large", "messages", "order", "state")
+    __slots__ = ("dialogs", "large", "messages", "order", "state")
 
-    def __init__(self, order: int, state: State | None) -> None:
+    def __init__(self, order: int, state: State | None, dialogs: tuple[Dialog, ...]) -> None:
         self.order = order
+        self.dialogs = dialogs
         self.state = state
         self.messages: deque[Message] = deque(maxlen=WINDOW)
         self.large = 0
         """What it ever had of large messages: not reduced as they leave its window, only as it is let go of."""
 
 
-def _read_conversation(db: sqlite3.Connection, lane: str) -> tuple[State | None, list[Message]]:
+def _read_conversation(db: sqlite3.Connection, lane: str) -> Loaded:
     row = db.execute("SELECT uuid, talker, subject, greeted, data FROM conversation WHERE lane = ?", (lane,)).fetchone()
     if row is None:
-        return None, []
+        return Loaded(None, [])
     uuid, talker, subject, greeted, data = row
-    return State(uuid, talker, subject, bool(greeted), data), latest(db, lane, 0, WINDOW)
+    state = State(uuid, talker, subject, bool(greeted), data)
+    return Loaded(state, latest(db, lane, 0, WINDOW), dialogs.of_lane(db, lane))

@@ -1,0 +1,182 @@
+"""How a plugin asks: the question is recorded and said, and answers are tried until one is accepted."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from zoozl.chatbot.question import Field, Kind, Question, plain, understand
+from zoozl.chatbot.run import maybe
+from zoozl.errors import AskTimeout
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Entry
+    from zoozl.chatbot.run import Run
+
+Validate = Callable[[Any], Any]
+MISSING: Any = object()
+
+TRY_AGAIN = "Sorry, that does not fit. Please try again."
+CHOOSE = "Please choose one of these:"
+YES_OR_NO = "Please answer yes or no."
+SKIP = frozenset({"-", "skip", "none"})
+
+
+async def ask(run: Run, question: Question, seconds: float | None, validate: Validate | None, default: Any) -> Any:
+    """The answer: text, the value of a choice, "yes" or "no", or what `validate` made of it.
+
+    Raises AskTimeout or DialogEnded.
+    """
+    entry = run.recorded("ask")
+    if entry is None:
+        question = _put(run, question, seconds)
+    else:
+        asked = Question.load(entry.value)
+        if asked.prompt != question.prompt or asked.kind is not question.kind:
+            raise run.misfit(f"asks {asked.prompt!r}, and the plugin asks {question.prompt!r}")
+        question = asked
+    while True:
+        entry = run.recorded("reject", "answer", "timeout")
+        if entry is None:
+            entry = await _live(run, question, validate)
+        if entry.kind == "timeout":
+            if default is MISSING:
+                raise AskTimeout
+            return default
+        if entry.kind == "answer":
+            return _open(run, entry)
+
+
+def _put(run: Run, question: Question, seconds: float | None) -> Question:
+    run.check()
+    deadline = run.now() + seconds if seconds is not None else None
+    question = replace(question, id=run.new_id(), deadline=deadline)
+    run.record("ask", question.dump())
+    run.put(question, question.text)
+    return question
+
+
+async def _live(run: Run, question: Question, validate: Validate | None) -> Entry:
+    """Wait for one message, and judge it."""
+    event = await run.wait(question, question.deadline)
+    if event.kind == "deadline":
+        return run.record("timeout", None)
+    given = event.answer.value if event.answer is not None else event.message.text
+    value = given if isinstance(given, dict) else understand(question, given)
+    if value is None:
+        reason = YES_OR_NO if question.kind is Kind.CONFIRM else CHOOSE
+    else:
+        value, reason = await _valid(value, validate)
+    if reason:
+        # The reason first, then what there is to choose from.
+        again = replace(question, prompt=reason) if question.kind is Kind.CHOICE else None
+        run.put(question, again.text if again is not None else reason)
+        return run.record("reject", reason)
+    if question.secret:
+        run.keep_secret()
+    packed = run.seal(value) if question.secret else {"value": value}
+    run.heard(event.message)
+    return run.record("answer", packed)
+
+
+async def _valid(value: Any, validate: Validate | None) -> tuple[Any, str]:
+    """The value to keep and "", or why it is not accepted."""
+    if validate is None:
+        return value, ""
+    try:
+        result = await maybe(validate(value))
+    except ValueError as exc:
+        return None, str(exc) or TRY_AGAIN
+    if result is False:
+        return None, TRY_AGAIN
+    return (value if result is None or result is True else result), ""
+
+
+def _open(run: Run, entry: Entry) -> Any:
+    return run.unseal(entry.value) if "sealed" in entry.value else entry.value["value"]
+
+
+async def form(run: Run, title: str, fields: list[Field], seconds: float | None) -> dict[str, str]:
+    """The values by name: from a form where there are forms, else asked one by one."""
+    if run.shows("forms"):
+        question = Question("", title, Kind.FORM, fields=tuple(fields), talker=run.talker, secret=_has_secret(fields))
+        given = await ask(run, question, seconds, lambda values: _complete(fields, values), MISSING)
+        if isinstance(given, dict):
+            return given
+        # It was answered in words: that is the first field, and the others follow.
+        first = {fields[0].name: given}
+    else:
+        first = {}
+        run.say(title)
+    for one in fields:
+        if one.name not in first:
+            first[one.name] = await _field(run, one, seconds)
+    return first
+
+
+async def _field(run: Run, one: Field, seconds: float | None) -> str:
+    hint = "" if one.required else " (- to leave it out)"
+    kind = Kind.CHOICE if one.type == "select" else Kind.CONFIRM if one.type == "checkbox" else Kind.TEXT
+    question = Question(
+        "",
+        one.label + hint,
+        kind,
+        one.choices,
+        secret=one.type == "password",
+        talker=run.talker,
+        literal=kind is Kind.TEXT,
+    )
+    value: str = await ask(run, question, seconds, lambda text: _check(one, text), MISSING)
+    return value
+
+
+def _complete(fields: list[Field], given: Any) -> Any:
+    if not isinstance(given, dict):
+        return _check(fields[0], given)
+    return {one.name: _check(one, str(given.get(one.name, ""))) for one in fields}
+
+
+def _check(one: Field, text: str) -> str:
+    """The value of a field. Raises ValueError with the reason."""
+    text = text.strip()
+    if not text or (not one.required and plain(text) in SKIP):
+        if one.required:
+            raise ValueError(f"{one.label}: this is needed.")
+        return one.default
+    if one.type == "number":
+        try:
+            float(text.replace(",", "."))
+        except ValueError:
+            raise ValueError(f"{one.label}: this must be a number.") from None
+        return text.replace(",", ".")
+    if one.type == "date":
+        from datetime import date
+
+        try:
+            return date.fromisoformat(text).isoformat()
+        except ValueError:
+            raise ValueError(f"{one.label}: please write the day like 2026-11-21.") from None
+    if one.type == "select" and text not in {choice.value for choice in one.choices}:
+        raise ValueError(f"{one.label}: please choose one of {', '.join(choice.label for choice in one.choices)}.")
+    if one.type == "checkbox" and text not in ("yes", "no"):
+        raise ValueError(f"{one.label}: yes or no?")
+    return text
+
+
+def _has_secret(fields: list[Field]) -> bool:
+    return any(one.type == "password" for one in fields)
+
+
+def name_of(call: Callable[..., Any]) -> str:
+    """How a step is called in the journal."""
+    return str(getattr(call, "__qualname__", type(call).__qualname__))
+
+
+def takes_key(call: Callable[..., Any]) -> bool:
+    """Whether a step's function wants its stable key."""
+    try:
+        return "key" in inspect.signature(call).parameters
+    except (TypeError, ValueError):
+        return False

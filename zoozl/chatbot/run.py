@@ -1,0 +1,478 @@
+"""One run of a plugin's `consume`: begun by one turn, and gone on with by later ones when it asks.
+
+What happens in a run that others must find again is its journal. While the process lives, the coroutine of a run that
+asked simply waits, in a task that no lane holds. After a restart `consume` runs again from its start and the journal
+answers, until the question that is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from zoozl.chatbot.failpoints import hit
+from zoozl.chatbot.message import Event, Message
+from zoozl.chatbot.ports import Dialog, Entry, Step
+from zoozl.chatbot.question import Question
+from zoozl.chatbot.workers import Busy
+from zoozl.errors import AskTimeout, DataError, DialogEnded, StoreError
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.interface import Plugin
+    from zoozl.chatbot.package import Package
+    from zoozl.chatbot.turn import Services, Turn
+
+log = logging.getLogger(__name__)
+
+
+class Ending(StrEnum):
+    """How a plugin's part in a turn ended."""
+
+    DONE = "done"
+    WAITING = "waiting"
+    """It asked, or sleeps."""
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """A question was not answered in time, and the plugin did not mind it."""
+    ENDED = "ended"
+    """Somebody ended the dialog; the plugin knows."""
+    REPLACED = "replaced"
+    """Another message came, and its plugin does not finish the first one then."""
+    BUSY = "busy"
+    REFUSED = "refused"
+    UNFIT = "unfit"
+    """The journal is of another version of the plugin."""
+
+
+class Unwound(BaseException):
+    """Nobody waits for this task any more: the turn that it began with is over."""
+
+
+class Unfit(BaseException):
+    """The code does not do what the journal says it did."""
+
+
+class Run:
+    """One run. Its package calls `say`, and what is async here; turns call `begin` and `resume`."""
+
+    # What most runs never change is a default of the class: one is made for every message.
+    dialog: Dialog | None = None
+    """As it is stored; None if nothing of it is."""
+    journal: list[Entry] | None = None
+    question: Question | None = None
+    deadline: float | None = None
+    offer: Event | None = None
+    """What the present turn brings to the open question."""
+    ending: str = ""
+    """Why it has to end."""
+    detached = False
+    asked = False
+    on_thread = False
+    silenced = False
+    ending_later = ""
+    """The same, as soon as the journal has answered all it can."""
+    start = ""
+    before = "{}"
+    """`conversation.data` as it was at the beginning."""
+    message: Message | None = None
+    """What it was begun with."""
+    _cursor = 0
+    _stored = 0
+    _wake: asyncio.Future[None] | None = None
+    _handed: asyncio.Future[tuple[Ending, bool]] | None = None
+
+    def __init__(self, services: Services, plugin: Plugin, turn: Turn, number: int) -> None:
+        """`number` is that of the event which begins it; negative for the greeting that comes before its answer."""
+        self._services = services
+        self.plugin = plugin
+        self.turn: Turn | None = turn
+        self.number = number
+        # The turn in which the plugin is, while it goes through the past.
+        self._at = abs(number)
+        self._first = turn
+        self.task = turn.task
+        self.package: Package | None = None
+
+    def replay(self, dialog: Dialog, entries: list[Entry]) -> None:
+        """Go through `entries` first."""
+        self.dialog, self.journal, self._stored = dialog, entries, len(entries)
+        self.start, self.asked = dialog.start, True
+
+    # For the plugin
+
+    def say(self, message: str | Message) -> None:
+        """Answer with a text or a Message; from the loop or from a thread. Raises TypeError for anything else."""
+        turn = self.turn
+        if turn is None or self.detached or self.silenced:
+            log.warning("an answer came after its turn had ended and is dropped; context.tell() can send one")
+        elif self._at == turn.receipt.seq:
+            turn.say(message)
+        # Else it was said in an earlier turn, before the process started again.
+
+    def recorded(self, *kinds: str) -> Entry | None:
+        """The next entry of the journal, which must be of one of `kinds`; None when the past is over.
+
+        Raises Unfit.
+        """
+        if self.journal is None or self._cursor >= len(self.journal):
+            return None
+        entry = self.journal[self._cursor]
+        if entry.kind not in kinds:
+            raise Unfit(f"entry {self._cursor} is {entry.kind!r}, and the plugin wants {' or '.join(kinds)}")
+        self._cursor += 1
+        self._at = entry.seq
+        return entry
+
+    def misfit(self, what: str) -> Unfit:
+        """To be raised: the entry that was just read says something else."""
+        return Unfit(f"entry {self._cursor - 1} {what}")
+
+    def record(self, kind: str, value: Any) -> Entry:
+        """Add to the journal. It is stored when the turn ends, or by `note`."""
+        self.check()
+        turn = self.turn
+        assert turn is not None
+        if self.journal is None:
+            self.journal = []
+        entry = Entry(turn.receipt.seq, kind, value)
+        self.journal.append(entry)
+        self._cursor = len(self.journal)
+        self._at = turn.receipt.seq
+        return entry
+
+    async def note(self) -> None:
+        """Store the journal now. Raises StoreError."""
+        self.check()
+        turn = self.turn
+        assert turn is not None
+        stored = self._stored
+        done = self._services.store.note(self.step(turn, self.data()))
+        try:
+            if done is not None:
+                await done
+        except StoreError:
+            self._stored = stored
+            raise
+
+    def check(self) -> None:
+        """Raise if the run may not act any more."""
+        if self.detached or self.turn is None:
+            raise asyncio.CancelledError
+        if self.ending:
+            raise DialogEnded(self.ending)
+
+    async def wait(self, question: Question | None, deadline: float | None) -> Event:
+        """What comes to a question, or at a deadline. Raises DialogEnded."""
+        self.check()
+        if self.ending_later:
+            self.ending = self.ending_later
+            self.offer = None
+            if self.turn is not None:
+                self._at = self.turn.receipt.seq
+            self.check()
+        if self.offer is None:
+            await self._park(question, deadline)
+        offer, self.offer = self.offer, None
+        if self.turn is not None:
+            # From here on it is the present.
+            self._at = self.turn.receipt.seq
+        if self.ending:
+            raise DialogEnded(self.ending)
+        assert offer is not None
+        return offer
+
+    async def _park(self, question: Question | None, deadline: float | None) -> None:
+        turn = self.turn
+        assert turn is not None
+        if turn.abandoned:
+            self.detached = True
+            raise asyncio.CancelledError
+        if self._wake is not None:
+            raise RuntimeError("one question at a time: the last one is still open")
+        self.asked = True
+        self.silenced = False
+        self.question, self.deadline = question, deadline
+        self._wake = self._services.loop.create_future()
+        self._leave(turn)
+        if turn is self._first:
+            # The lane goes on with another task, and this one waits.
+            self._services.hand_over(turn)
+        else:
+            self._hand(Ending.WAITING, False)
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+        if self.detached:
+            raise asyncio.CancelledError
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock of the bot."""
+        return self._services.clock.time()
+
+    def new_id(self) -> str:
+        """A name for a question, never given before."""
+        return f"{self._services.store.next_number():x}"
+
+    @property
+    def talker(self) -> str:
+        """Who is asked."""
+        assert self.package is not None
+        return self.package.address.talker
+
+    def shows(self, what: str) -> bool:
+        """Whether the channel can show "forms", "choices" ..."""
+        assert self.package is not None
+        return self._services.outbox.shows(self.package.address.channel, what)
+
+    def put(self, question: Question, text: str) -> None:
+        """Say the text of a question, with what a channel needs for buttons."""
+        message = Message(text)
+        message.question = question
+        self.say(message)
+
+    def heard(self, message: Message) -> None:
+        """An answer came: that is what the plugin has before it now."""
+        if self.package is not None:
+            self.package.heard(message)
+
+    def keep_secret(self) -> None:
+        """The text of the present event must stay nowhere."""
+        if self.turn is not None:
+            self.turn.secret = True
+
+    def need_vault(self) -> None:
+        """Raise VaultError if there is no key: before a secret is asked for, not after."""
+        self.plugin.context.vault.seal("")
+
+    def seal(self, value: Any) -> dict[str, Any]:
+        """A secret answer as it may be stored."""
+        return {"sealed": self.plugin.context.vault.seal(json.dumps(value), str(self.number))}
+
+    def unseal(self, packed: dict[str, Any]) -> Any:
+        """The reverse of `seal`."""
+        return json.loads(self.plugin.context.vault.open(packed["sealed"], str(self.number)))
+
+    async def history(self, limit: int) -> list[Message]:
+        """The latest messages of the place: the channel's own, or those that were kept."""
+        assert self.package is not None
+        address = self.package.address
+        own = self._services.outbox.sender_method(address.channel, "history")
+        if own is not None:
+            found: list[Message] = await own(address, limit)
+            return found
+        messages, _ = await self._services.store.history(self._services.lane_of(address), 0, limit)
+        return messages
+
+    async def show(self, key: str, text: str) -> None:
+        """Show how far an answer that grows has come, where the channel can."""
+        turn = self.turn
+        if turn is None or self.detached or self._at != turn.receipt.seq or self.package is None:
+            return
+        stream = self._services.outbox.sender_method(self.package.address.channel, "stream")
+        if stream is not None:
+            await stream(turn.receipt.event.address, key, text)
+
+    # For turns
+
+    def data(self) -> str:
+        """`conversation.data` as JSON. Raises DataError."""
+        assert self.package is not None
+        return to_json(self.plugin, self.package.conversation.data)
+
+    def step(self, turn: Turn, data: str, *, ended: bool = False) -> Step:
+        """What has to be stored, with what has come to the journal since the last time."""
+        journal = self.journal or []
+        new = tuple(journal[self._stored :])
+        self._stored = len(journal)
+        event = turn.receipt.event
+        earlier = self.dialog
+        self.dialog = Dialog(
+            self.number,
+            turn.receipt.lane,
+            earlier.plugin if earlier is not None else self.plugin.key,
+            earlier.alias if earlier is not None else turn.alias,
+            earlier.address if earlier is not None else event.address,
+            self.start,
+            data,
+            self.question,
+            self.deadline,
+            len(journal),
+        )
+        return Step(self.dialog, new, ended)
+
+    async def begin(self, offer: Event | None = None) -> tuple[Ending, bool]:
+        """Run the plugin in the task of the turn; how it ended, and whether its subject is complete.
+
+        Comes back with WAITING, or not at all, when it asks: then the lane has gone on with another task.
+        """
+        turn = self.turn
+        assert turn is not None
+        self.offer = offer
+        self._enter(turn)
+        hit("before-consume")
+        try:
+            ending, complete = await self._consume()
+        finally:
+            # The turn that it belongs to now.
+            last, self.turn = self.turn, None
+            if last is not None:
+                self._leave(last)
+        hit("after-consume")
+        if self.detached:
+            raise Unwound
+        assert last is not None
+        if last is turn:
+            return ending, complete
+        self._hand(ending, complete)
+        raise Unwound
+
+    async def resume(self, turn: Turn, offer: Event | None) -> tuple[Ending, bool]:
+        """Go on with a run that waits, on behalf of another turn."""
+        assert self._wake is not None
+        self._handed = self._services.loop.create_future()
+        self.turn, self.offer = turn, offer
+        self.question = self.deadline = None
+        # As a plugin would see it if it ran again: what was said in between.
+        if self.package is not None:
+            self.package.conversation.messages[:] = turn.messages
+        turn.task = self.task
+        self.silenced = False
+        self._enter(turn)
+        self._wake.set_result(None)
+        return await self._handed
+
+    def silence(self) -> None:
+        """Drop what is said from now on: the turn is being ended."""
+        self.silenced = True
+
+    def detach(self) -> None:
+        """Let go of the coroutine: from now on it cannot do anything through its package."""
+        self.detached = True
+        self.turn = None
+        if self.task is not None:
+            self.task.cancel()
+
+    def _hand(self, ending: Ending, complete: bool) -> None:
+        if self._handed is not None and not self._handed.done():
+            self._handed.set_result((ending, complete))
+
+    def _enter(self, turn: Turn) -> None:
+        turn.enter(self, self._services.timeout if self.plugin.timeout is None else self.plugin.timeout)
+
+    def _leave(self, turn: Turn) -> None:
+        turn.leave()
+        self.turn = None
+
+    async def _consume(self) -> tuple[Ending, bool]:
+        plugin, package = self.plugin, self.package
+        assert package is not None
+        ending, complete = Ending.DONE, True
+        try:
+            if plugin.is_async:
+                await plugin.consume(package)
+                if self.journal is not None and self._cursor < len(self.journal):
+                    raise Unfit(f"the plugin returned before entry {self._cursor}")
+                if plugin.decides:
+                    complete = await maybe(plugin.is_complete(package))
+            else:
+                self.on_thread = True
+                complete = await self._in_thread(package)
+        except asyncio.CancelledError:
+            turn = self.turn
+            if self.detached:
+                return Ending.CANCELLED, False
+            if turn is None or turn.ended_by is None:
+                if turn is None or self.task is None or self.task.cancelling():
+                    raise  # the server is stopping; the event stays in the inbox
+                ending = Ending.FAILED
+                log.exception("plugin %s failed: it awaited something that was cancelled", plugin.name)
+        except AskTimeout:
+            ending = Ending.EXPIRED
+        except DialogEnded:
+            ending = Ending.ENDED
+        except Unfit as exc:
+            ending = Ending.UNFIT
+            log.error("a dialog with plugin %s ends, its code has changed: %s", plugin.name, exc)
+        except Busy:
+            ending = Ending.BUSY
+            log.error("plugin %s has too many threads that do not come back", plugin.name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the edge: a plugin's fault, sys.exit() included, ends its turn and nothing else
+            if self.detached:
+                return Ending.CANCELLED, False
+            ending = Ending.FAILED
+            log.exception("plugin %s failed", plugin.name)
+        turn = self.turn
+        if turn is not None and turn.ended_by is not None:
+            ending, complete = turn.ended_by, False
+            turn.ended_by = None
+            if self.task is not None:
+                self.task.uncancel()
+            log.warning("plugin %s was stopped: %s", plugin.name, ending)
+        return ending, bool(complete)
+
+    async def _in_thread(self, package: Package) -> Any:
+        """Run a `def`; its time begins when it gets a thread, and it may wait for one as long as a turn may take."""
+        plugin, turn = self.plugin, self.turn
+        assert turn is not None
+        limit = turn.deadline - self._services.loop.time()
+        turn.wait_for_thread(self._services.timeout)
+        result, complete = await self._services.workers.run(
+            plugin.name, lambda: _call(plugin, package), lambda: turn.got_thread(limit)
+        )
+        if inspect.isawaitable(result):
+            await result
+            complete = plugin.is_complete(package) if plugin.decides else True
+        return await maybe(complete)
+
+    async def once(self, name: str, call: Callable[[str], Any]) -> Any:
+        """What `call(key)` gave the first time; durable before this returns. Raises DataError if it is not JSON."""
+        entry = self.recorded("step")
+        if entry is not None:
+            if entry.value["name"] != name:
+                raise self.misfit(f"is the step {entry.value['name']!r}, and the plugin takes {name!r}")
+            return entry.value["result"]
+        self.check()
+        result = await maybe(call(f"{self.number}.{len(self.journal or ())}"))
+        try:
+            result = json.loads(json.dumps(result, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise DataError(f"the step {name!r} gave what is not JSON: {exc}") from exc
+        self.record("step", {"name": name, "result": result})
+        hit("step-done")
+        await self.note()
+        return result
+
+
+def to_json(plugin: Plugin, data: object) -> str:
+    """`conversation.data` as JSON. Raises DataError naming the plugin."""
+    if data == {}:
+        return "{}"
+    if not isinstance(data, dict):
+        raise DataError(f"plugin {plugin.name} left in conversation.data what is not a dict")
+    try:
+        return json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise DataError(f"plugin {plugin.name} left in conversation.data what is not JSON: {exc}") from exc
+
+
+def _call(plugin: Plugin, package: Package) -> tuple[Any, Any]:
+    result = plugin.consume(package)
+    if inspect.isawaitable(result):
+        return result, True
+    return result, plugin.is_complete(package) if plugin.decides else True
+
+
+async def maybe(value: Any) -> Any:
+    """`value`, awaited if it is awaitable."""
+    awaited: Awaitable[Any] | Any = value
+    return await awaited if inspect.isawaitable(awaited) else awaited

@@ -1,0 +1,202 @@
+"""The rules that know of dialogs: who answers which question, by its id or in plain words, and when one is over."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zoozl.chatbot.identity import Identity
+from zoozl.chatbot.message import Event, Message, MessagePart
+from zoozl.chatbot.question import Answer, Kind
+from zoozl.chatbot.router import Route, Rule
+from zoozl.chatbot.run import Ending
+
+if TYPE_CHECKING:
+    from zoozl.chatbot.ports import Dialog
+    from zoozl.chatbot.run import Run
+    from zoozl.chatbot.turn import Turn
+
+# "!" because some platforms swallow what begins with "/".
+BY_ID = re.compile(r"[/!](confirm|cancel)_([0-9a-f]{1,16})", re.IGNORECASE)
+PENDING = re.compile(r"[/!]pending", re.IGNORECASE)
+
+OVER = "That question has been answered already, or has expired."
+NOT_YOURS = "Only the one who was asked can answer that."
+IN_WORDS = "That question wants an answer in words: {}"
+NOTHING_PENDING = "Nothing is waiting for your answer."
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Entry 0 of a dialog: what `consume` is given whenever it runs again."""
+
+    message: Message | None
+    data: str
+    ongoing: bool
+    matched: bool
+    identity: Identity | None
+
+
+def dump_start(run: Run) -> str:
+    """What a run was begun with, as JSON."""
+    package, message = run.package, run.message
+    assert package is not None
+    packed: dict[str, Any] = {
+        "data": run.before,
+        "ongoing": package.conversation.ongoing,
+        "matched": package.matched,
+    }
+    if message is not None:
+        # Files stay with the history: a journal is small.
+        packed["message"] = {
+            "text": message.text,
+            "author": message.author,
+            "sent": message.timestamp,
+            "id": message.id,
+        }
+        packed["files"] = [[part.media_type, part.filename] for part in message.files]
+    if package.identity is not None:
+        identity = package.identity
+        packed["identity"] = [identity.talker, dict(identity.claims), sorted(identity.roles)]
+    return json.dumps(packed)
+
+
+def load_start(text: str) -> Start:
+    """The reverse of `dump_start`; files come without their bytes."""
+    packed = json.loads(text)
+    message = identity = None
+    if "message" in packed:
+        given = packed["message"]
+        files = [MessagePart(media_type=kind, filename=name) for kind, name in packed["files"]]
+        parts = [MessagePart(given["text"]), *files] if files else given["text"]
+        message = Message(parts, given["author"], given["sent"], given["id"])
+    if "identity" in packed:
+        talker, claims, roles = packed["identity"]
+        identity = Identity(talker, claims, frozenset(roles))
+    return Start(message, packed["data"], packed["ongoing"], packed["matched"], identity)
+
+
+def may_answer(dialog: Dialog, talker: str) -> bool:
+    """Whether a dialog has a question for this talker."""
+    return dialog.question is not None and dialog.question.talker in ("", talker)
+
+
+async def open_question(turn: Turn, event: Event) -> Dialog | None:
+    """The dialog that a plain message answers: the latest question to its talker.
+
+    One whose time was over before the message came is told so first.
+    """
+    for _ in range(len(turn.dialogs)):
+        dialog = next((d for d in reversed(turn.dialogs) if may_answer(d, event.address.talker)), None)
+        if dialog is None or dialog.deadline is None or turn.receipt.at < dialog.deadline:
+            return dialog
+        await _expire(turn, dialog)
+    return None
+
+
+async def cancel(turn: Turn) -> bool:
+    """End the latest dialog that its talker may answer or has begun; False if there is none."""
+    talker = turn.receipt.event.address.talker
+    mine = [d for d in turn.dialogs if may_answer(d, talker) or d.address.talker == talker]
+    if not mine:
+        return False
+    await turn.go_on(mine[-1], None, Route(None, mine[-1].alias, 1.0, Rule.CANCEL), end="cancelled")
+    return True
+
+
+async def at_deadline(turn: Turn, event: Event) -> None:
+    """A dialog's time has come, unless it was answered meanwhile."""
+    assert event.answer is not None
+    dialog = turn.find(int(str(event.answer.value)))
+    asked = dialog.question.id if dialog is not None and dialog.question is not None else ""
+    if dialog is None or asked != event.answer.question or dialog.deadline is None:
+        return
+    if turn.services.clock.time() < dialog.deadline:
+        # The clock was set back.
+        turn.services.dialogs.due_at(dialog.deadline)
+        return
+    await _expire(turn, dialog)
+
+
+async def _expire(turn: Turn, dialog: Dialog) -> None:
+    route = Route(turn.plugin_of(dialog), dialog.alias, 1.0, Rule.DEADLINE)
+    question = dialog.question
+    idle = question is not None and question.deadline != dialog.deadline
+    if idle:
+        await turn.go_on(dialog, None, route, end="idle")
+    else:
+        await turn.go_on(dialog, Event(dialog.address, Message(), kind="deadline"), route)
+
+
+async def by_id(turn: Turn, event: Event) -> bool:
+    """A button, or a command that names a question: dealt with here, or False."""
+    text = event.message.text.strip()
+    if event.answer is not None:
+        await _answer(turn, event, event.answer, ends=False)
+        return True
+    named = BY_ID.fullmatch(text)
+    if named is not None:
+        yes = named[1].lower() == "confirm"
+        await _answer(turn, event, Answer(named[2].lower(), "yes" if yes else "no"), ends=not yes)
+        return True
+    if PENDING.fullmatch(text) and turn.services.router.holder("/pending") is None:
+        await _list(turn, event)
+        return True
+    return False
+
+
+async def _answer(turn: Turn, event: Event, answer: Answer, *, ends: bool) -> None:
+    question_id, talker = answer.question, event.address.talker
+    dialog = next((d for d in turn.dialogs if d.question is not None and d.question.id == question_id), None)
+    elsewhere = dialog is None
+    if dialog is None:
+        dialog = await turn.services.store.dialog_of(question_id)
+    question = dialog.question if dialog is not None else None
+    if dialog is None or question is None or dialog.address.channel != event.address.channel:
+        _say(turn, OVER)
+    elif not may_answer(dialog, talker):
+        _say(turn, NOT_YOURS)
+    elif elsewhere:
+        # In its own lane, so that it takes its turn there. The key makes it one event if this turn is run again.
+        address = dialog.address
+        forwarded = event._replace(address=address, keys=(f"forward:{turn.receipt.seq}",), answer=answer)
+        turn.services.receive(forwarded)
+    elif dialog.deadline is not None and turn.receipt.at >= dialog.deadline:
+        await _expire(turn, dialog)
+        _say(turn, OVER)
+    elif event.answer is None and question.kind is not Kind.CONFIRM:
+        if ends:
+            await turn.go_on(dialog, None, Route(None, dialog.alias, 1.0, Rule.BUTTON), end="cancelled")
+            turn.answer("Cancelled.")
+        else:
+            _say(turn, IN_WORDS.format(question.prompt))
+    else:
+        route = Route(turn.plugin_of(dialog), dialog.alias, 1.0, Rule.BUTTON)
+        await turn.go_on(dialog, event._replace(answer=answer), route)
+
+
+def _say(turn: Turn, text: str) -> None:
+    turn.answer(text)
+    turn.report(Route(None, "", 1.0, Rule.BUTTON), Ending.DONE)
+
+
+async def _list(turn: Turn, event: Event) -> None:
+    now = turn.services.clock.time()
+    lines = []
+    for dialog in await turn.services.store.dialogs_of(event.address.channel, event.address.talker):
+        question = dialog.question
+        if question is None or not may_answer(dialog, event.address.talker):
+            continue
+        if dialog.deadline is not None and dialog.deadline <= now:
+            continue
+        left = f", {math.ceil((dialog.deadline - now) / 60)} min left" if dialog.deadline is not None else ""
+        text = question.prompt if len(question.prompt) <= SHOWN else question.prompt[: SHOWN - 1] + "…"
+        ways = f"/cancel_{question.id}"
+        if question.kind is Kind.CONFIRM:
+            ways = f"/confirm_{question.id} {ways}"
+        lines.append(f"- {question.id}: {text}{left}: {ways}")
+    _say(turn, "\n".join(["Waiting for your answer:", *lines]) if lines else NOTHING_PENDING)
