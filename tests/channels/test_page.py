@@ -1,55 +1,15 @@
-"""The chat page in a real browser. Skipped where there is no Chromium."""
+"""The chat page with the real server."""
 
 import asyncio
-import os
-import shutil
 
 import pytest
 
-async_api = pytest.importorskip("playwright.async_api", exc_type=ImportError)
-CHROMIUM = os.environ.get("ZOOZL_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture
-async def browser():
-    async with async_api.async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-async def page(browser):
-    page = await browser.new_page()
-    page.problems = []
-    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    return page
-
-
-async def bubbles(page, kind, number):
-    """The texts of the first `number` bubbles of a kind, once they are there."""
-    await page.locator(f"#log li.{kind}").nth(number - 1).wait_for()
-    return await page.locator(f"#log li.{kind}").all_text_contents()
-
-
-async def test_somebody_types_and_reads(serve, page):
+async def test_somebody_types_and_reads(serve, page, bubbles):
     async with serve(author="Oscar") as server:
         await page.goto(f"http://127.0.0.1:{server.port('websocket')}/")
         assert await bubbles(page, "bot", 1) == ["welcome"]
-        assert await page.locator("#log li.bot").first.get_attribute("data-author") == "Oscar"
+        assert await page.locator("#list li.bot .who span").first.inner_text() == "Oscar"
         await page.fill("#text", "hello <b>there</b>")
         await page.press("#text", "Enter")
         assert await bubbles(page, "bot", 2) == ["welcome", "echo hello <b>there</b>"]
@@ -58,7 +18,7 @@ async def test_somebody_types_and_reads(serve, page):
         assert page.problems == []
 
 
-async def test_nothing_is_lost_or_doubled_while_the_server_is_away(serve, page, tmp_path):
+async def test_nothing_is_lost_or_doubled_while_the_server_is_away(serve, page, bubbles, tmp_path):
     conf = {"store": f"sqlite:///{tmp_path}/zoozl.db"}
     async with serve(**conf) as server:
         port = server.port("websocket")
@@ -68,7 +28,7 @@ async def test_nothing_is_lost_or_doubled_while_the_server_is_away(serve, page, 
         await page.press("#text", "Enter")
         await bubbles(page, "bot", 2)
     await page.locator("#state.gone").wait_for()
-    assert "No connection" in await page.inner_text("#state")
+    assert "Trying again" in await page.inner_text("#state")
     await page.fill("#text", "typed meanwhile")
     await page.click("#send")
     assert await bubbles(page, "waiting", 1) == ["typed meanwhile"]
@@ -76,22 +36,28 @@ async def test_nothing_is_lost_or_doubled_while_the_server_is_away(serve, page, 
         async with asyncio.timeout(20):
             await page.locator("#state:not(.gone)").wait_for()
             assert await bubbles(page, "bot", 3) == ["welcome", "echo before", "echo typed meanwhile"]
-        assert await page.locator("#log li.waiting").count() == 0
+        assert await page.locator("#list li.waiting").count() == 0
 
 
-async def test_a_reload_goes_on_with_the_same_conversation(serve, page):
-    async with serve() as server:
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_a_reload_goes_on_with_the_same_conversation(serve, page, bubbles, tmp_path, store):
+    conf = {"store": f"sqlite:///{tmp_path}/zoozl.db"} if store == "sqlite" else {"store": "memory"}
+    async with serve(**conf) as server:
         await page.goto(f"http://127.0.0.1:{server.port('websocket')}/")
-        await bubbles(page, "bot", 1)
+        await page.fill("#text", "before")
+        await page.press("#text", "Enter")
+        await bubbles(page, "bot", 2)
         await page.reload()
-        await page.locator("#state:not(.gone)").wait_for()
+        await bubbles(page, "bot", 2)
         await page.fill("#text", "after")
         await page.press("#text", "Enter")
-        assert await bubbles(page, "bot", 1) == ["echo after"], "no second greeting"
+        assert await bubbles(page, "bot", 3) == ["welcome", "echo before", "echo after"], "no second greeting"
+        assert await bubbles(page, "mine", 2) == ["before", "after"]
+        assert page.problems == []
 
 
 @pytest.mark.parametrize("path", ["/chat", "/chat/", "/a/b"])
-async def test_the_page_works_below_any_path(serve, page, path):
+async def test_the_page_works_below_any_path(serve, page, bubbles, path):
     async with serve(websocket={"path": path}) as server:
         await page.goto(f"http://127.0.0.1:{server.port('websocket')}{path}")
         assert await bubbles(page, "bot", 1) == ["welcome"]
@@ -99,15 +65,15 @@ async def test_the_page_works_below_any_path(serve, page, path):
 
 
 async def test_a_title_is_shown_as_text(serve, page):
-    async with serve(websocket={"title": "Me & <b>you</b>"}) as server:
+    async with serve(websocket={"title": "Me & <b>{{files}}</b>"}) as server:
         await page.goto(f"http://127.0.0.1:{server.port('websocket')}/")
-        assert await page.title() == "Me & <b>you</b>"
-        assert await page.inner_text("h1") == "Me & <b>you</b>"
+        assert await page.title() == "Me & <b>{{files}}</b>"
+        assert await page.inner_text("h1") == "Me & <b>{{files}}</b>"
         assert page.problems == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_page_fits_a_phone(serve, browser, scheme):
+async def test_the_page_fits_a_phone(serve, browser, bubbles, scheme):
     context = await browser.new_context(viewport={"width": 360, "height": 640}, color_scheme=scheme)
     page = await context.new_page()
     async with serve() as server:
@@ -116,3 +82,21 @@ async def test_the_page_fits_a_phone(serve, browser, scheme):
         await page.press("#text", "Enter")
         await bubbles(page, "bot", 2)
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert await page.evaluate("document.getElementById('log').scrollWidth") <= 360
+
+
+async def test_files_go_up_and_come_down(serve, page, bubbles):
+    async with serve() as server:
+        await page.goto(f"http://127.0.0.1:{server.port('websocket')}/")
+        await bubbles(page, "bot", 1)
+        await page.set_input_files("#picker", files=[{"name": "a.txt", "mimeType": "text/plain", "buffer": b"content"}])
+        assert "a.txt (7 B)" in await page.inner_text("#chosen")
+        await page.fill("#text", "look")
+        await page.press("#text", "Enter")
+        assert await bubbles(page, "bot", 2) == ["welcome", "echo look"]
+        async with page.expect_download() as download:
+            await page.click("#list li.bot figure a")
+        saved = await (await download.value).path()
+        assert (await download.value).suggested_filename == "a.txt"
+        assert await asyncio.to_thread(saved.read_bytes) == b"content"
+        assert page.problems == []

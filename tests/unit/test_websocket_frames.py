@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoozl.channels.websocket.frames import Ack, FrameError, Hello, decode, encode
+from zoozl.channels.websocket.frames import Ack, Answer, Auth, FrameError, Hello, Listing, decode, encode, encode_error
 from zoozl.chatbot import Message, MessagePart
 
 
@@ -21,6 +21,40 @@ def test_hello_and_acknowledgements():
     assert decode('{"ack": 17}') == Ack(17)
     assert decode('{"text": "x", "id": "a"}').id == "a"
     assert json.loads(encode(Message("hi"), 17))["seq"] == 17
+
+
+def test_tokens_come_alone_or_with_hello():
+    assert decode('{"auth": {"token": "x"}}') == Auth("x")
+    assert decode('{"hello": {"resume": null, "auth": {"token": "x"}}}') == Hello(None, 0, "x")
+    assert decode('{"hello": {"auth": null}}') == Hello(None, 0, None)
+
+
+def test_listings_have_the_first_page_of_ten_unless_they_say_otherwise():
+    assert decode('{"operation": "list_messages"}') == Listing(1, 10, "", False)
+    assert decode('{"operation": "list_messages", "page": 0, "page_size": 100, "id": "x", "with_files": true}') == (
+        Listing(1, 100, "x", True)
+    )
+
+
+def test_answers_to_questions_are_messages_that_name_them():
+    chosen = decode('{"id": "a", "text": "Yes", "choice": {"question": "q", "value": "y"}}')
+    assert isinstance(chosen, Answer)
+    assert (chosen.message.text, chosen.message.id, chosen.question, chosen.value) == ("Yes", "a", "q", "y")
+    filled = decode('{"text": "", "form": {"question": "q", "values": {"n": 1.5, "b": true, "t": "x", "e": null}}}')
+    assert isinstance(filled, Answer)
+    assert (filled.value, filled.values) == (None, {"n": 1.5, "b": True, "t": "x", "e": None})
+
+
+def test_html_and_time_are_for_those_who_said_hello():
+    plain = json.loads(encode(Message("hi", sent=7.0), 0, "<p>hi</p>"))
+    assert plain == {"author": "", "text": "hi"}
+    packet = json.loads(encode(Message("hi", sent=7.0), 17, "<p>hi</p>"))
+    assert packet == {"author": "", "text": "hi", "html": "<p>hi</p>", "seq": 17, "sent": 7.0}
+
+
+def test_a_refusal_says_what_is_refused_and_when_to_try_again():
+    assert json.loads(encode_error("no")) == {"error": "no"}
+    assert json.loads(encode_error("no", "a", 0.12345)) == {"error": "no", "id": "a", "retry_after": 0.123}
 
 
 def test_files_come_in_and_go_out_the_same():
@@ -46,6 +80,14 @@ def test_files_come_in_and_go_out_the_same():
         ('{"hello": {"resume": 7}}', "string or null"),
         ('{"hello": {"last": -1}}', "number"),
         ('{"ack": "x"}', "number"),
+        ('{"auth": "x"}', "'token'"),
+        ('{"hello": {"auth": {"token": 7}}}', "'token'"),
+        ('{"operation": "drop"}', "list_messages"),
+        ('{"operation": "list_messages", "page_size": 101}', "'page_size'"),
+        ('{"text": "x", "choice": "x"}', "'question'"),
+        ('{"text": "x", "choice": {"question": "q", "value": 7}}', "'value'"),
+        ('{"text": "x", "form": {"question": "q", "values": []}}', "'values'"),
+        ('{"text": "x", "form": {"question": "q", "values": {"a": {}}}}', "a value of a form"),
         ('{"text": "x", "id": 7}', "'id'"),
         ('{"files": [1]}', "object"),
         ('{"files": [{"data": 1}]}', "strings"),
@@ -73,7 +115,9 @@ json_values = st.recursive(
 @given(
     st.text()
     | json_values.map(json.dumps)
-    | st.dictionaries(st.sampled_from(["text", "files", "hello", "ack", "id"]), json_values).map(json.dumps)
+    | st.dictionaries(
+        st.sampled_from(["text", "files", "hello", "ack", "id", "auth", "operation", "choice", "form"]), json_values
+    ).map(json.dumps)
 )
 def test_nothing_that_comes_in_is_worse_than_a_frame_error(frame):
     try:

@@ -3,7 +3,7 @@
 When a channel is built its model moves to `zoozl/channels/<name>.py` as `class Options(ChannelOptions)`.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -38,6 +38,8 @@ class Webhook(ChannelOptions):
 
 class Slack(Webhook):
     """Slack, over the Events API (with a port) or Socket Mode (with an xapp- token)."""
+
+    asks: ClassVar[tuple[str, ...]] = ("app_token",)
 
     app_token: Secret | None = Field(
         default=None, description="xapp- token for Socket Mode; an xoxb- bot token is accepted here too."
@@ -84,6 +86,8 @@ class Email(ChannelOptions):
 class Mattermost(ChannelOptions):
     """Mattermost, over its websocket and REST API."""
 
+    asks: ClassVar[tuple[str, ...]] = ("url",)
+
     url: Url | None = Field(default=None, description="Address of the Mattermost site.")
     token: Secret | None = Field(default=None, description="Access token of the bot account.")
     botname: Text | None = Field(default=None, description="Name the bot is mentioned by, like @ai-bot.")
@@ -102,6 +106,8 @@ class Mattermost(ChannelOptions):
 
 class Telegram(Webhook):
     """Telegram, by polling or (with a port) by webhook."""
+
+    asks: ClassVar[tuple[str, ...]] = ("token",)
 
     token: Secret | None = Field(default=None, description="Token of the bot, from BotFather.")
     secret_token: Secret | None = Field(default=None, description="Secret header of the webhook's requests.")
@@ -153,6 +159,8 @@ class Wecom(Webhook):
 class Feishu(Webhook):
     """Feishu (Lark), by callback (with a port) or long connection."""
 
+    asks: ClassVar[tuple[str, ...]] = ("app_id",)
+
     app_id: Text | None = Field(default=None, description="Id of the app.")
     app_secret: Secret | None = Field(default=None, description="Secret of the app.")
     verification_token: Secret | None = Field(default=None, description="Token the callbacks carry.")
@@ -174,6 +182,8 @@ class Feishu(Webhook):
 
 class Dingtalk(Webhook):
     """DingTalk, by stream or (with a port) by HTTP."""
+
+    asks: ClassVar[tuple[str, ...]] = ("app_key",)
 
     app_key: Text | None = Field(default=None, description="Key of the app (its client id).")
     app_secret: Secret | None = Field(default=None, description="Secret of the app.")

@@ -1,145 +1,173 @@
-// The chat page: one websocket, one JSON object per frame. It says hello, so that nothing is lost or doubled when
-// the connection goes away: its messages have ids and are sent again until they are acknowledged, and it
-// acknowledges replies by their seq.
-"use strict";
+// The chat page: puts its parts together, and knows what the reader has seen.
 
-const log = document.getElementById("log");
-const state = document.getElementById("state");
-const form = document.getElementById("form");
-const text = document.getElementById("text");
+import { Composer } from "./composer.js";
+import { Connection } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { List } from "./list.js";
+import { plain } from "./markup.js";
+import { Memory } from "./memory.js";
+import { framed, start, tell } from "./parent.js";
+import { draw, drop } from "./row.js";
 
-const FIRST_DELAY = 500; // ms before the first try to come back; doubled up to LONGEST_DELAY
-const LONGEST_DELAY = 15000;
-const KEY = `zoozl ${location.pathname}`; // what a reload of this tab goes on with
+const $ = (id) => document.getElementById(id);
+const TITLE = document.title;
+const SPOKEN = 2000; // characters of a reply that a screen reader is given by itself
 
-let socket = null;
-let delay = FIRST_DELAY;
-let welcomed = false;
-let everOpen = false;
-const items = new Map(); // id of a message that is not acknowledged -> its list item
-const saved = load();
+let memory = null;
+let connection = null;
+let conversation = null;
+let unseen = 0;
+let shown = true; // within another site: whether its window is open
 
-function load() {
-  try {
-    return { resume: null, last: 0, unsent: [], ...JSON.parse(sessionStorage.getItem(KEY) || "{}") };
-  } catch {
-    return { resume: null, last: 0, unsent: [] };
+const acts = {
+  answer: (item, reply) => conversation.say(reply),
+  load: (item) => conversation.load(item),
+  again: (item) => conversation.again(item),
+};
+
+const list = new List($("log"), $("list"), {
+  draw: (item, previous) => draw(item, previous, acts),
+  drop,
+  moved: () => {
+    $("jump").hidden = list.atEnd;
+    if (seeing()) seen();
+    if ($("log").scrollTop < 2 * $("log").clientHeight) conversation?.earlier();
+  },
+});
+
+const view = { list, typing, earlier, arrived, mark, changed };
+
+function seeing() {
+  return list.atEnd && shown && document.visibilityState === "visible";
+}
+
+function seen() {
+  const newest = list.rows.findLast(({ item }) => item.kind === "bot" && !item.growing)?.item;
+  if (newest?.sent > memory?.state.read) {
+    memory.state.read = newest.sent;
+    memory.save();
   }
+  if (unseen) count(0);
 }
 
-function save() {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(saved));
-  } catch {
-    // No storage in this browser: a reload begins anew.
+function count(number) {
+  unseen = number;
+  document.title = number ? `(${number}) ${TITLE}` : TITLE;
+  $("jump").textContent = number ? `${number} new ↓` : "To the end ↓";
+  tell("unread", { count: number });
+}
+
+function arrived(item) {
+  if (!seeing()) {
+    if (!unseen) mark(item);
+    count(unseen + 1);
   }
+  const words = item.html ? plain(item.html) : item.text;
+  const names = (item.files || []).map((file) => file.name || "file").join(", ");
+  const line = document.createElement("p");
+  line.textContent = [item.author, words.slice(0, SPOKEN), names && `Files: ${names}`].filter(Boolean).join(": ");
+  $("spoken").append(line);
+  if ($("spoken").childElementCount > 5) $("spoken").firstElementChild.remove();
 }
 
-function newId() {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("-");
+// The line above the first message that was not seen; there is one at most.
+function mark(item) {
+  for (const { item: other } of list.rows) {
+    if (!other.unread || other === item) continue;
+    other.unread = false;
+    list.changed(other);
+  }
+  if (!item) return;
+  item.unread = true;
+  list.changed(item);
 }
 
-function show(kind, words, author) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-  const item = document.createElement("li");
-  item.className = kind;
-  if (author) item.dataset.author = author;
-  item.textContent = words;
-  log.append(item);
-  if (atEnd || kind.startsWith("mine")) log.scrollTop = log.scrollHeight;
-  return item;
+function typing(author) {
+  $("typing").hidden = author === null;
+  if (author !== null) $("typist").textContent = `${author || "The bot"} is writing…`;
+  if (list.atEnd) list.later();
 }
 
-function say(words, gone) {
-  state.textContent = words;
-  state.classList.toggle("gone", Boolean(gone));
+// `words` null: there is nothing earlier; "": there is.
+function earlier(words) {
+  $("earlier").textContent = words ?? "";
 }
 
-function send(packet) {
-  if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(packet));
+function changed() {
+  $("greeting").hidden = list.rows.length > 0 || !$("greeting").textContent;
 }
 
-function acknowledged(id) {
-  saved.unsent = saved.unsent.filter((message) => message.id !== id);
-  items.get(id)?.classList.remove("waiting");
-  items.delete(id);
+function say(words, { gone = false, waiting = false }) {
+  $("state").textContent = words;
+  $("state").classList.toggle("gone", gone);
+  $("retry").hidden = !waiting;
 }
 
-function receive(packet) {
-  if (packet.welcome) {
-    welcomed = true;
-    saved.resume = packet.welcome.resume;
-    for (const message of saved.unsent) send(message);
-    if (everOpen) show("note", "Connected again.");
-    everOpen = true;
-    delay = FIRST_DELAY;
-    say("Connected");
-  } else if (packet.ack !== undefined) {
-    acknowledged(packet.ack);
-  } else if (packet.error !== undefined) {
-    show("note error", packet.error);
-    // Refused, not lost on the way: sending it again by itself would only be refused again.
-    if (packet.id) acknowledged(packet.id);
-  } else if (packet.text !== undefined) {
-    if (packet.seq > saved.last) {
-      saved.last = packet.seq;
-      const names = (packet.files || []).map((file) => `[${file.filename || file.media_type}]`);
-      show("bot", [packet.text, ...names].filter(Boolean).join("\n"), packet.author);
+function open(token) {
+  connection?.stop();
+  list.clear();
+  count(0);
+  memory = new Memory(token);
+  connection = new Connection(memory, token, {
+    frame: (packet) => conversation.receive(packet),
+    state: say,
+    unauthorized: () => tell("token-needed"),
+    welcome: (other) => {
+      if (other) {
+        list.clear();
+        conversation = talk();
+      }
+      conversation.welcome();
+    },
+  });
+  conversation = talk();
+  changed();
+  connection.connect();
+}
+
+function talk() {
+  const { send, submit, later, done } = connection;
+  const bound = [send, submit, later, done].map((method) => method.bind(connection));
+  return new Conversation(memory, { send: bound[0], submit: bound[1], later: bound[2], done: bound[3] }, view);
+}
+
+new Composer(
+  {
+    form: $("form"),
+    text: $("text"),
+    attach: $("attach"),
+    picker: $("picker"),
+    chosen: $("chosen"),
+    problem: $("problem"),
+  },
+  Number(document.documentElement.dataset.limit),
+  (message) => {
+    mark(null);
+    conversation?.say(message);
+  },
+);
+
+$("jump").addEventListener("click", () => {
+  list.toEnd();
+  $("text").focus();
+});
+$("retry").addEventListener("click", () => connection.connect());
+document.addEventListener("visibilitychange", () => list.later());
+window.addEventListener("focus", () => list.later());
+window.addEventListener("beforeunload", (event) => memory && !memory.complete && event.preventDefault());
+window.addEventListener("keydown", (event) => event.key === "Escape" && tell("close"));
+
+// Within another site the focus is moved when the window there is opened.
+if (!framed) $("text").focus();
+
+open(
+  await start((what, message) => {
+    if (what === "token") open(message.token);
+    if (what !== "shown") return;
+    ({ shown } = message);
+    if (shown) {
+      list.later();
+      $("text").focus();
     }
-    send({ ack: packet.seq });
-  }
-  save();
-}
-
-function connect() {
-  const url = new URL(location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.hash = "";
-  socket = new WebSocket(url);
-  socket.onopen = () => {
-    welcomed = false;
-    send({ hello: { resume: saved.resume, last: saved.last } });
-  };
-  socket.onmessage = (event) => receive(JSON.parse(event.data));
-  socket.onclose = (event) => {
-    socket = null;
-    welcomed = false;
-    if (event.code === 4001) {
-      say("This conversation goes on in another tab.", true);
-      return;
-    }
-    say(`No connection. Trying again in ${Math.ceil(delay / 1000)} s…`, true);
-    // Spread out, so that not all pages come back to a restarted server at once.
-    setTimeout(connect, delay * (0.75 + Math.random() / 2));
-    delay = Math.min(delay * 2, LONGEST_DELAY);
-  };
-}
-
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const words = text.value.trim();
-  if (!words) return;
-  text.value = "";
-  text.style.height = "";
-  const message = { text: words, id: newId() };
-  items.set(message.id, show("mine waiting", words));
-  saved.unsent.push(message);
-  save();
-  if (welcomed) send(message);
-  text.focus();
-});
-
-text.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    form.requestSubmit();
-  }
-});
-
-text.addEventListener("input", () => {
-  text.style.height = "";
-  text.style.height = `${text.scrollHeight + 2}px`;
-});
-
-for (const message of saved.unsent) items.set(message.id, show("mine waiting", message.text));
-connect();
+  }),
+);

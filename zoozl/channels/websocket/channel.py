@@ -8,49 +8,69 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Coroutine
+import time
 from functools import partial
-from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
-from pydantic import Field
 
-from zoozl.channels.websocket import page
+from zoozl.channels.websocket import auth, origins, page
+from zoozl.channels.websocket.connection import Connection
 from zoozl.channels.websocket.frames import (
     Ack,
+    Answer,
+    Auth,
     FrameError,
     Hello,
+    Listing,
     decode,
     encode,
-    encode_ack,
     encode_error,
+    encode_history,
     encode_welcome,
 )
+from zoozl.channels.websocket.inbound import Partials
+from zoozl.channels.websocket.limits import Bucket
+from zoozl.channels.websocket.markdown import Markdown
+from zoozl.channels.websocket.options import Options
 from zoozl.chatbot.core import Chatbot
-from zoozl.chatbot.failpoints import hit
-from zoozl.chatbot.message import Address, Event, Message
-from zoozl.errors import Away, Overloaded, StoreError, Undeliverable
-from zoozl.settings import ChannelOptions, UrlPath
+from zoozl.chatbot.lru import LRU
+from zoozl.chatbot.message import Address, Event, Message, scope_key
+from zoozl.doctor import Finding
+from zoozl.errors import Away, ConfigError, Overloaded, StoreError, Undeliverable
+
+__all__ = ["Channel", "Options", "talker_of"]
 
 log = logging.getLogger(__name__)
 
 # A client has this long to say hello before it is greeted as a plain one.
 GREETING_DELAY = 0.3
+# Where tokens are asked for, it has this long to show one.
+AUTH_TIMEOUT = 10.0
+NO_TOKEN = "a token must come first"  # noqa: S105 - a sentence
 HEARTBEAT = 30.0
+DAY = 86_400.0
 # Talkers with a resume token; the others are gone for good when their socket is.
 RESUMABLE = "r-"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-RESUMED_ELSEWHERE = 4001
-NOT_KEPT = "the message could not be kept, try again later"
+# The account of talkers who have proved who they are: their names are their own, and no other can be like them.
+PROVED = "token"
+RESUMED_ELSEWHERE, UNAUTHORIZED, IDLE = 4001, 4401, 4408
+# After so many frames in a row a connection lets others have their turn.
+STREAK = 16
+# With so many conversations under way, talkers wait who say more than their share. Fewer keep the loop as busy, and
+# those who say little are answered behind that many turns at most.
+CROWD = 64
+# Talkers whose share of messages is remembered while they are away.
+REMEMBERED = 10_000
 
 
-class Options(ChannelOptions):
-    """`[websocket]`: the listener for websocket clients and the chat page."""
+class Refusal(FrameError):
+    """A message that is understood and not taken, with its id; it may be sent again in `retry_after` seconds."""
 
-    path: UrlPath = Field("/", description="Path of the websocket and of the page.")
-    page: bool = Field(True, description="Whether browsers get a chat page there.")
-    title: str = Field("zoozl", description="Title of the page.")
-    max_frame_bytes: int = Field(4 << 20, ge=1024, description="Longest frame that is read, in bytes.")
+    def __init__(self, reason: str, number: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.number = number
+        self.retry_after = retry_after
 
 
 def talker_of(token: str) -> str:
@@ -59,80 +79,45 @@ def talker_of(token: str) -> str:
     return RESUMABLE + base64.urlsafe_b64encode(digest[:18]).decode()
 
 
-class Connection:
-    """One client."""
-
-    __slots__ = ("acks", "address", "background", "greeted", "heard", "ready", "socket", "spoke", "timer")
-
-    def __init__(self, socket: web.WebSocketResponse, address: Address) -> None:
-        self.socket = socket
-        self.address = address
-        self.acks = False
-        """It said hello: it acknowledges, and is acknowledged to."""
-        self.greeted = False
-        self.ready = True
-        """Replies may be sent: nothing that waited can be overtaken."""
-        self.spoke = False
-        self.heard = True
-        """Whether anything came since the last ping."""
-        self.timer: asyncio.TimerHandle | None = None
-        self.background: set[asyncio.Task[None]] = set()
-
-    async def write(self, frame: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
-        """Send a frame. Raises ConnectionError if the client has gone."""
-        await self.socket.send_frame(frame, kind)
-
-    def write_soon(self, frame: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
-        """Send a frame without waiting for a slow reader, and without complaint if it has gone."""
-        self.do_soon(self.write(frame, kind))
-
-    def do_soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something for as long as the connection lives."""
-        task = asyncio.ensure_future(_if_there(work))
-        self.background.add(task)
-        task.add_done_callback(self.background.discard)
-        # A task that is cancelled before its first step leaves it as it is.
-        task.add_done_callback(lambda _: work.close())
-
-    def settled(self, number: str, error: StoreError | None) -> None:
-        """A message with an id is on disk, or never will be."""
-        if error is None:
-            hit("accepted")
-            self.write_soon(encode_ack(number))
-        else:
-            self.write_soon(encode_error(NOT_KEPT, number))
-
-    def refused(self, error: StoreError | None) -> None:
-        """The same for a plain client, which hears of failures only."""
-        if error is not None:
-            self.write_soon(encode_error(NOT_KEPT))
-
-    def abort(self) -> None:
-        """Let go at once of a client that does not answer: a close frame would wait behind what it does not read."""
-        transport = self.socket._req.transport if self.socket._req is not None else None
-        if transport is not None:
-            transport.abort()
-
-
-async def _if_there(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except ConnectionError:
-        pass  # it went away; its reader notices
-
-
 class Channel:
-    """Plain clients are talkers for as long as they are connected; those who say hello come back as who they were."""
+    """Plain clients are talkers for as long as they are connected; those who say hello come back as who they were.
+
+    Who shows a token is the talker that it names, on any number of devices: replies go to all that are connected,
+    and have arrived when one of them has them.
+    """
 
     scheme = "ws"
 
+    @classmethod
+    async def check(cls, options: Options) -> list[Finding]:
+        """See zoozl.doctor.Checked."""
+        from zoozl.channels.websocket.check import check
+
+        return await check(options)
+
     def __init__(self, options: Options, bot: Chatbot, name: str = "websocket") -> None:
+        """Raises ConfigError for a key that tokens cannot be checked with."""
         self.name = name
         self.options = options
         self._bot = bot
         self._connections: dict[str, Connection] = {}
+        self._proved: dict[str, list[Connection]] = {}
+        self._all: set[Connection] = set()
+        self._verify = auth.verifier(options) if options.takes_tokens else None
+        self._required = False
+        self._origins = frozenset(origins.normalized(origin) or origin for origin in options.origins)
+        self._partials = Partials(options.max_partial_bytes)
+        self._buckets: LRU[Bucket] = LRU(REMEMBERED)
+        self._markdown = Markdown()
+        self._headers = page.headers(options)
         last = options.path.rpartition("/")[2]
-        self._html, self._files = page.read(options.title, f"{last}/page/" if last else "page/")
+        self._html, self._files = page.read(options, f"{last}/page/" if last else "page/", options.max_frame_bytes)
+
+    def require_identity(self) -> None:
+        """Let nobody in without a token. Raises ConfigError if none can be checked."""
+        if self._verify is None:
+            raise ConfigError("needs auth_secret or auth_public_key: nobody could be let in without")
+        self._required = True
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The websocket, and the files of the page below it."""
@@ -147,15 +132,20 @@ class Channel:
         return routes
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
+        # No writer_limit of aiohttp's: what may wait for a client is bounded in Connection, where it costs no task.
         socket = web.WebSocketResponse(
-            autoping=False, max_msg_size=self.options.max_frame_bytes, compress=False, timeout=2.0
+            autoping=False,
+            max_msg_size=self.options.max_frame_bytes,
+            compress=False,
+            timeout=2.0,
+            writer_limit=1 << 62,
         )
         if socket.can_prepare(request):
             return await self._serve(request, socket)
         if self.options.page and "text/html" in request.headers.get("Accept", ""):
             if request.path != self.options.path:
                 raise web.HTTPNotFound
-            return web.Response(body=self._html, content_type="text/html", charset="utf-8", headers=page.HEADERS)
+            return web.Response(body=self._html, content_type="text/html", charset="utf-8", headers=self._headers)
         raise web.HTTPBadRequest(text="This is a websocket: connect with a websocket client.\n")
 
     async def _get_file(self, request: web.Request) -> web.Response:
@@ -165,65 +155,153 @@ class Channel:
         )
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> web.WebSocketResponse:
+        headers = request.headers
+        if not origins.allowed(headers.get("Origin"), headers.get("Host"), self._origins):
+            log.warning("a page from %.100r may not connect; [%s] origins can allow it", headers["Origin"], self.name)
+            raise web.HTTPForbidden(text="Pages from there may not connect.\n")
+        if len(self._all) >= self.options.max_connections:
+            log.warning("[%s] max_connections are there: one more is refused", self.name)
+            raise web.HTTPServiceUnavailable(text="Too many connections.\n", headers={"Retry-After": "10"})
+        if getattr(request.protocol, "_message_tail", b""):
+            # RFC 6455, section 4.1: a client waits for the answer. Half a frame here would be lost to the Inlet.
+            raise web.HTTPBadRequest(text="Frames came before the handshake was answered.\n")
         await socket.prepare(request)
-        connection = Connection(socket, Address(self.name, talker=secrets.token_urlsafe(16)))
-        self._connections[connection.address.talker] = connection
-        connection.timer = asyncio.get_running_loop().call_later(GREETING_DELAY, self._greet, connection)
+        address = Address(self.name, talker=secrets.token_urlsafe(16))
+        connection = Connection(socket, request, address, self._partials, self.options.max_backlog_bytes)
+        loop = asyncio.get_running_loop()
+        connection.since = loop.time()
+        self._all.add(connection)
+        if self._required:
+            connection.ready = False
+            connection.timer = loop.call_later(AUTH_TIMEOUT, connection.close_soon, UNAUTHORIZED, NO_TOKEN)
+        else:
+            self._connections[address.talker] = connection
+            connection.prefix = address.talker
+            connection.bucket = self._bucket()
+            connection.timer = loop.call_later(GREETING_DELAY, self._greet, connection)
         try:
             await self._read(connection)
         except ConnectionError:
             pass  # the client went away while it was written to
         finally:
-            connection.timer.cancel()
-            for task in connection.background:
-                task.cancel()
-            if self._connections.get(connection.address.talker) is connection:
-                del self._connections[connection.address.talker]
+            connection.release()
+            self._leave(connection)
+            self._all.discard(connection)
         return socket
 
+    def _bucket(self, talker: str = "") -> Bucket | None:
+        """What a talker may send, if that is limited; of one who can come back, as it was left."""
+        if self.options.rate is None:
+            return None
+        bucket = self._buckets.get(talker) if talker else None
+        if bucket is None:
+            now = asyncio.get_running_loop().time()
+            bucket = Bucket(self.options.rate, self.options.rate_period, now)
+            if talker:
+                self._buckets.put(talker, bucket)
+        return bucket
+
+    def _leave(self, connection: Connection) -> None:
+        """Replies to its talker do not go to this connection any more."""
+        talker = connection.address.talker
+        if connection.address.account:
+            others = self._proved[talker]
+            others.remove(connection)
+            if not others:
+                del self._proved[talker]
+        elif self._connections.get(talker) is connection:
+            del self._connections[talker]
+
     async def _read(self, connection: Connection) -> None:
-        socket = connection.socket
+        socket, inlet = connection.socket, connection.inlet
+        streak = 0
         while True:
             frame = await socket.receive()
-            connection.heard = True
+            inlet.taken()
+            streak += 1
+            if streak == STREAK:
+                # Frames that are there already are received without waiting: nobody else would have a turn.
+                streak = 0
+                await asyncio.sleep(0)
             if frame.type is WSMsgType.TEXT:
                 try:
                     what = decode(frame.data)
                     if isinstance(what, Message):
+                        if self._bot.busy >= CROWD:
+                            await connection.queue(self._crowded)
                         self._hear(connection, what)
                     else:
-                        self._take(connection, what)
+                        await self._take(connection, what)
+                except Refusal as exc:
+                    await connection.write(encode_error(str(exc), exc.number, exc.retry_after))
+                    await connection.calm()
                 except FrameError as exc:
+                    if not self._admitted(connection):
+                        await connection.close(UNAUTHORIZED, NO_TOKEN)
+                        return
                     await connection.write(encode_error(str(exc)))
+                    await connection.calm()
+                except auth.Refused as exc:
+                    await connection.close(UNAUTHORIZED, str(exc))
+                    return
                 connection.spoke = True
             elif frame.type is WSMsgType.BINARY:
                 await connection.write(encode_error("a frame must be text, not binary"))
+                await connection.calm()
             elif frame.type is WSMsgType.PING:
                 await connection.write(frame.data, WSMsgType.PONG)
-            elif frame.type is not WSMsgType.PONG:
+                await connection.calm()
+            elif frame.type is WSMsgType.PONG:
+                await connection.calm()
+            else:
                 return
 
-    def _take(self, connection: Connection, frame: Hello | Ack) -> None:
-        if isinstance(frame, Ack):
-            if not connection.acks:
-                raise FrameError("'ack' is for clients that said hello")
-            self._bot.confirm(connection.address, frame.seq)
-        else:
+    def _crowded(self) -> bool:
+        return self._bot.busy >= CROWD
+
+    def _admitted(self, connection: Connection) -> bool:
+        return not self._required or connection.identity is not None
+
+    async def _take(self, connection: Connection, frame: Answer | Hello | Auth | Ack | Listing) -> None:
+        if isinstance(frame, Answer):
+            # The one place where an answer knows its question; a plugin sees the words.
+            self._hear(connection, frame.message)
+        elif isinstance(frame, Hello | Auth):
             if connection.spoke:
-                raise FrameError("'hello' must be the first frame")
-            self._welcome(connection, frame)
+                raise FrameError(f"'{type(frame).__name__.lower()}' must be the first frame")
+            self._begin(connection, frame)
+        elif not self._admitted(connection):
+            raise auth.Refused(NO_TOKEN)
+        elif isinstance(frame, Ack):
+            await self._confirm(connection, frame.seq)
+        else:
+            await self._list(connection, frame)
+            await connection.calm()
+
+    async def _confirm(self, connection: Connection, seq: int) -> None:
+        if not connection.acks:
+            raise FrameError("'ack' is for clients that said hello")
+        self._bot.confirm(connection.address, seq)
+        if connection.acked < seq <= connection.sent:
+            connection.acked = seq
+        else:
+            await connection.calm()
 
     def _hear(self, connection: Connection, message: Message) -> None:
-        """Hand a message to the bot; with an id, once, and acknowledged when it is durable."""
+        """Hand a message to the bot; with an id, once, and acknowledged when it is durable. Raises Refusal, Refused."""
+        if not self._admitted(connection):
+            raise auth.Refused(NO_TOKEN)
+        number = message.id
+        if connection.bucket is not None and (wait := connection.bucket.take(asyncio.get_running_loop().time())):
+            raise Refusal(f"too many messages, try again in {wait:.1f} s", number, wait)
         if not connection.greeted:
             self._greet(connection)
-        address, number = connection.address, message.id
-        keys = (f"{address.talker}:{number}",) if number and connection.acks else ()
+        connection.active = True
+        keys = (f"{connection.prefix}:{number}",) if number and connection.acks else ()
         try:
-            receipt = self._bot.receive(Event(address, message, keys))
+            receipt = self._bot.receive(Event(connection.address, message, keys, "message", connection.identity))
         except (Overloaded, StoreError) as exc:
-            connection.write_soon(encode_error(str(exc), number))
-            return
+            raise Refusal(str(exc), number) from exc
 
         if not receipt.pending:
             if keys:
@@ -233,33 +311,80 @@ class Channel:
         else:
             receipt.settled = connection.refused
 
-    def _welcome(self, connection: Connection, hello: Hello) -> None:
-        """Give the connection to the talker of its token, and send what waited for that one."""
-        token = hello.resume
-        known = token is not None and TOKEN.fullmatch(token) is not None
-        if token is None or not known:
-            token = secrets.token_urlsafe(32)
-        del self._connections[connection.address.talker]
-        address = connection.address = Address(self.name, talker=talker_of(token))
-        connection.acks = True
+    def _begin(self, connection: Connection, frame: Hello | Auth) -> None:
+        """The first frame says who comes: with a token, the talker it names, else the one of its resume token.
+
+        Raises FrameError, Refused.
+        """
+        proof = None
+        if frame.token is not None:
+            if self._verify is None:
+                raise FrameError("no tokens are taken here")
+            try:
+                proof = self._verify(frame.token)
+            except auth.Refused as exc:
+                log.info("%s%s", exc, f": {exc.__cause__}" if exc.__cause__ else "")
+                raise
+        elif self._required:
+            raise auth.Refused(NO_TOKEN)
+        resume = frame.resume if isinstance(frame, Hello) else None
+        known = resume is not None and TOKEN.fullmatch(resume) is not None
+        token = resume if resume is not None and known else secrets.token_urlsafe(32)
+        last = frame.last if isinstance(frame, Hello) and (known or proof is not None) else 0
+        if proof is None:
+            address = Address(self.name, talker=talker_of(token))
+        else:
+            address = Address(self.name, PROVED, talker=proof.identity.talker)
+            # A proved talker is greeted once, and the store knows whether that was.
+            known = False
+        self._move(connection, address)
+        if proof is not None:
+            connection.identity = proof.identity
+            self._expire(connection, proof.expires)
+        connection.acks = isinstance(frame, Hello)
         connection.ready = False
         connection.greeted = known
-        earlier = self._connections.get(address.talker)
-        self._connections[address.talker] = connection
-        if earlier is not None:
-            earlier.do_soon(_close(earlier.socket))
-        connection.do_soon(self._resume(connection, token, hello.last if known else 0))
+        connection.sent = connection.acked = last
+        connection.do_soon(self._resume(connection, token if connection.acks else "", last))
+
+    def _move(self, connection: Connection, address: Address) -> None:
+        """Give the connection to its talker; of one without proof, the latest connection counts."""
+        if connection.timer is not None:
+            connection.timer.cancel()
+        self._leave(connection)
+        connection.address = address
+        if address.account:
+            self._proved.setdefault(address.talker, []).append(connection)
+            connection.prefix = scope_key(address)
+        else:
+            earlier = self._connections.get(address.talker)
+            self._connections[address.talker] = connection
+            connection.prefix = address.talker
+            if earlier is not None:
+                earlier.close_soon(RESUMED_ELSEWHERE, "resumed by another connection")
+        connection.bucket = self._bucket(connection.prefix)
+
+    def _expire(self, connection: Connection, expires: float) -> None:
+        """Close when the token is not valid any more."""
+        left = expires - time.time()
+        if left <= 0:
+            connection.close_soon(UNAUTHORIZED, "the token has expired")
+            return
+        loop = asyncio.get_running_loop()
+        connection.expiry = loop.call_later(min(left, DAY), self._expire, connection, expires)
 
     async def _resume(self, connection: Connection, token: str, last: int) -> None:
         def ready() -> None:
             connection.ready = True
 
-        await connection.write(encode_welcome(token))
+        if token:
+            talker = connection.identity.talker if connection.identity is not None else ""
+            await connection.write(encode_welcome(token, talker))
         try:
             await self._bot.resume(connection.address, last, ready)
         except StoreError as exc:
             log.error("a talker cannot be given what waited: %s", exc)
-            await connection.socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
+            await connection.close(WSCloseCode.TRY_AGAIN_LATER, "try again later")
             return
         if not connection.greeted:
             self._greet(connection)
@@ -271,54 +396,114 @@ class Channel:
         if connection.timer is not None:
             connection.timer.cancel()
         try:
-            self._bot.receive(Event(connection.address, Message(), kind="connect"))
+            self._bot.receive(Event(connection.address, Message(), (), "connect", connection.identity))
         except (Overloaded, StoreError) as exc:
             log.warning("no greeting: %s", exc)
 
+    async def _list(self, connection: Connection, listing: Listing) -> None:
+        """Answer with one page of the talker's own conversation. Raises Refusal."""
+        skip = (listing.page - 1) * listing.page_size
+        try:
+            messages, total = await self._bot.history(connection.address, skip, listing.page_size)
+        except StoreError as exc:
+            raise Refusal(str(exc), listing.number) from exc
+        html = None
+        if connection.acks:
+            html = await self._markdown.html([message.text for message in messages])
+        talker = connection.address.talker
+        try:
+            frame = encode_history(listing, messages, total, talker, html)
+        except TypeError as exc:
+            raise Refusal("a message there cannot be shown", listing.number) from exc
+        await connection.write(frame)
+
     async def run(self) -> None:
-        """Ping everybody now and then; who has not been heard of since the last time is gone."""
+        """Look after the connections now and then: who is not heard of, or has nothing to say, has to go."""
+        loop = asyncio.get_running_loop()
+        idle = self.options.idle_timeout
+        beat = loop.time() + HEARTBEAT
         while True:
-            await asyncio.sleep(HEARTBEAT)
-            for connection in list(self._connections.values()):
-                if connection.heard:
-                    connection.heard = False
-                    connection.write_soon(b"", WSMsgType.PING)
-                else:
-                    connection.abort()
+            await asyncio.sleep(min(HEARTBEAT, idle / 2))
+            now = loop.time()
+            for connection in self._all:
+                if connection.active:
+                    connection.active, connection.since = False, now
+                elif now - connection.since >= idle:
+                    connection.close_soon(IDLE, "nothing was said for long")
+            if now >= beat:
+                beat = now + HEARTBEAT
+                self._ping()
+
+    def _ping(self) -> None:
+        self._partials.look()
+        for connection in list(self._all):
+            if connection.inlet.heard:
+                connection.inlet.heard = False
+                connection.put_anyway(b"", WSMsgType.PING)
+            else:
+                connection.abort()
 
     def keeps(self, address: Address) -> bool:
         """Replies wait for those who can come back."""
-        return address.talker.startswith(RESUMABLE)
+        return bool(address.account) or address.talker.startswith(RESUMABLE)
 
     async def send(self, address: Address, message: Message, key: str) -> bool:
         """Write a reply to its talker's socket; False if it is delivered only when the client acknowledges it.
 
         Raises Away for a talker who may come back, Undeliverable for one who cannot.
         """
+        if address.account:
+            return await self._send_to_all(address, message, int(key))
         connection = self._connections.get(address.talker)
         if connection is None or connection.socket.closed or not connection.ready:
-            raise _gone(address)
-        acks = connection.acks
+            raise self._gone(address)
         try:
-            await connection.socket.send_frame(encode(message, int(key) if acks else 0), WSMsgType.TEXT)
+            if connection.behind:
+                await connection.catch_up()
+            if not connection.acks:
+                connection.put(encode(message))
+                connection.active = True
+                return True
+            await self._send_to(connection, message, int(key))
         except ConnectionError as exc:
-            raise _gone(address) from exc
-        return not acks
+            raise self._gone(address) from exc
+        return False
+
+    async def _send_to(self, connection: Connection, message: Message, seq: int) -> None:
+        """Write a reply unless the client has had it. Raises ConnectionError."""
+        if seq <= connection.sent:
+            return
+        if connection.acks:
+            (html,) = await self._markdown.html([message.text])
+            frame = encode(message, seq, html)
+        else:
+            frame = encode(message)
+        await connection.write(frame)
+        connection.sent = seq
+        connection.active = True
+
+    async def _send_to_all(self, address: Address, message: Message, seq: int) -> bool:
+        """Write a reply to all devices of a talker who has proved who he is. Raises Away."""
+        there = [c for c in self._proved.get(address.talker, ()) if c.ready and not c.socket.closed]
+        writing = [self._send_to(connection, message, seq) for connection in there]
+        results = await asyncio.gather(*writing, return_exceptions=True)
+        arrived, sent = False, False
+        for connection, result in zip(there, results, strict=True):
+            if result is None:
+                sent, arrived = True, arrived or not connection.acks
+            elif not isinstance(result, ConnectionError):
+                raise result
+        if not sent:
+            raise self._gone(address)
+        return arrived
+
+    def _gone(self, address: Address) -> Away | Undeliverable:
+        if self.keeps(address):
+            return Away("the talker is not connected")
+        return Undeliverable("the talker has gone")
 
     async def close(self) -> None:
         """Say goodbye to everybody."""
-        sockets = [connection.socket for connection in self._connections.values()]
-        await asyncio.gather(
-            *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server is stopping") for socket in sockets),
-            return_exceptions=True,
-        )
-
-
-def _gone(address: Address) -> Away | Undeliverable:
-    if address.talker.startswith(RESUMABLE):
-        return Away("the talker is not connected")
-    return Undeliverable("the talker has gone")
-
-
-async def _close(socket: web.WebSocketResponse) -> None:
-    await socket.close(code=RESUMED_ELSEWHERE, message=b"resumed by another connection")
+        goodbyes = (connection.close(WSCloseCode.GOING_AWAY, "the server is stopping") for connection in self._all)
+        await asyncio.gather(*goodbyes, return_exceptions=True)
+        self._markdown.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -12,6 +14,11 @@ from zoozl.chatbot.message import Message, MessagePart
 from zoozl.errors import Undeliverable
 
 LONGEST_ID = 200
+LARGEST_PAGE = 100
+LAST_PAGE = 10**9
+MOST_VALUES = 200
+# Bytes of files that one page of the history may carry; what is beyond comes without its bytes.
+HISTORY_BYTES = 16 << 20
 
 
 class FrameError(ValueError):
@@ -19,10 +26,17 @@ class FrameError(ValueError):
 
 
 class Hello(NamedTuple):
-    """{"hello": {"resume", "last"}}: a client that can lose its connection without losing anything."""
+    """{"hello": {"resume", "last", "auth"?}}: a client that can lose its connection without losing anything."""
 
     resume: str | None
     last: int
+    token: str | None = None
+
+
+class Auth(NamedTuple):
+    """{"auth": {"token"}}: who speaks."""
+
+    token: str
 
 
 class Ack(NamedTuple):
@@ -31,7 +45,27 @@ class Ack(NamedTuple):
     seq: int
 
 
-def decode(frame: str) -> Message | Hello | Ack:
+class Listing(NamedTuple):
+    """{"operation": "list_messages", "page", "page_size", "id"?, "with_files"?}: page 1 has the latest messages."""
+
+    page: int
+    page_size: int
+    number: str
+    with_files: bool
+
+
+class Answer(NamedTuple):
+    """A message that answers a question by a button or a form."""
+
+    message: Message
+    question: str
+    value: str | None
+    """Of the button; None for a form."""
+    values: dict[str, Any]
+    """Of the form's fields: texts, numbers, true or false, or null."""
+
+
+def decode(frame: str) -> Message | Answer | Hello | Auth | Ack | Listing:
     """A text frame: {"text", "files"?, "id"?} is a message, whose `id` is "" for a plain client. Raises FrameError."""
     try:
         packet = orjson.loads(frame)
@@ -45,18 +79,47 @@ def decode(frame: str) -> Message | Hello | Ack:
         return _decode_other(packet)
     if text is not None and not isinstance(text, str):
         raise FrameError("'text' must be a string")
+    number = _id(packet)
+    if files is None:
+        message = Message(text or "", id=number)
+    elif isinstance(files, list):
+        parts = [MessagePart(text)] if text else []
+        message = Message([*parts, *map(_decode_file, files)], id=number)
+    else:
+        raise FrameError("'files' must be a list")
+    if "choice" in packet or "form" in packet:
+        return _decode_answer(packet, message)
+    return message
+
+
+def _id(packet: dict[str, Any]) -> str:
     number = packet.get("id", "")
     if not isinstance(number, str) or len(number) > LONGEST_ID:
         raise FrameError(f"'id' must be a string of at most {LONGEST_ID} characters")
-    if files is None:
-        return Message(text or "", id=number)
-    if not isinstance(files, list):
-        raise FrameError("'files' must be a list")
-    parts = [MessagePart(text)] if text else []
-    return Message([*parts, *map(_decode_file, files)], id=number)
+    return number
 
 
-def _decode_other(packet: dict[str, Any]) -> Hello | Ack:
+def _decode_answer(packet: dict[str, Any], message: Message) -> Answer:
+    """{"choice": {"question", "value"}} or {"form": {"question", "values": {name: value}}} of a message."""
+    kind = "choice" if "choice" in packet else "form"
+    given = packet[kind]
+    question = given.get("question") if isinstance(given, dict) else None
+    if not isinstance(question, str) or len(question) > LONGEST_ID:
+        raise FrameError(f"'{kind}' must be an object with the 'question' it answers")
+    if kind == "choice":
+        value = given.get("value")
+        if not isinstance(value, str):
+            raise FrameError("'value' of a choice must be a string")
+        return Answer(message, question, value, {})
+    values = given.get("values")
+    if not isinstance(values, dict) or len(values) > MOST_VALUES:
+        raise FrameError(f"'values' of a form must be an object of at most {MOST_VALUES} fields")
+    if not all(value is None or isinstance(value, str | int | float) for value in values.values()):
+        raise FrameError("a value of a form must be a text, a number, true, false or null")
+    return Answer(message, question, None, values)
+
+
+def _decode_other(packet: dict[str, Any]) -> Hello | Auth | Ack | Listing:
     if "hello" in packet:
         hello = packet["hello"]
         if not isinstance(hello, dict):
@@ -64,10 +127,35 @@ def _decode_other(packet: dict[str, Any]) -> Hello | Ack:
         resume, last = hello.get("resume"), hello.get("last", 0)
         if resume is not None and not isinstance(resume, str):
             raise FrameError("'resume' must be a string or null")
-        return Hello(resume, _number(last, "last"))
+        token = _token(hello["auth"]) if hello.get("auth") is not None else None
+        return Hello(resume, _number(last, "last"), token)
     if "ack" in packet:
         return Ack(_number(packet["ack"], "ack"))
+    if "auth" in packet:
+        return Auth(_token(packet["auth"]))
+    if "operation" in packet:
+        return _decode_listing(packet)
     raise FrameError("a frame needs 'text'")
+
+
+def _token(auth: Any) -> str:
+    token = auth.get("token") if isinstance(auth, dict) else None
+    if not isinstance(token, str):
+        raise FrameError("'auth' must be an object with a 'token', a string")
+    return token
+
+
+def _decode_listing(packet: dict[str, Any]) -> Listing:
+    if packet["operation"] != "list_messages":
+        raise FrameError("'operation' must be \"list_messages\"")
+    size = _number(packet.get("page_size", 10), "page_size")
+    page = _number(packet.get("page", 1), "page")
+    if not 1 <= size <= LARGEST_PAGE:
+        raise FrameError(f"'page_size' must be from 1 to {LARGEST_PAGE}")
+    if page > LAST_PAGE:
+        raise FrameError("there are not so many pages")
+    # The first zoozl took page 0 for page 1.
+    return Listing(max(page, 1), size, _id(packet), packet.get("with_files") is True)
 
 
 def _number(value: Any, name: str) -> int:
@@ -91,26 +179,83 @@ def _decode_file(given: Any) -> MessagePart:
     return MessagePart("", binary, media_type or "application/octet-stream", name)
 
 
-def encode(message: Message, seq: int = 0) -> bytes:
-    """The frame of a reply, with its `seq` for clients that said hello. Raises Undeliverable for invalid Unicode."""
+def encode(message: Message, seq: int = 0, html: str = "") -> bytes:
+    """The frame of a reply; with its `seq`, when it was said and as `html` for clients that said hello.
+
+    Raises Undeliverable for invalid Unicode.
+    """
     packet: dict[str, Any] = {"author": message.author, "text": message.text}
     if seq:
+        if html:
+            packet["html"] = html
         packet["seq"] = seq
+        packet["sent"] = message.timestamp
     files = message.files
     if files:
-        packet["files"] = [
-            {"filename": f.filename, "media_type": f.media_type, "data": base64.b64encode(f.binary).decode()}
-            for f in files
-        ]
+        packet["files"] = [_encode_file(file) | {"data": base64.b64encode(file.binary).decode()} for file in files]
     try:
         return orjson.dumps(packet)
     except TypeError as exc:
         raise Undeliverable(f"the reply cannot be encoded: {exc}") from exc
 
 
-def encode_error(reason: str, number: str = "") -> bytes:
-    """The frame of a refusal, of the message `number` if it had one."""
-    return orjson.dumps({"error": reason, "id": number} if number else {"error": reason})
+def _encode_file(file: MessagePart) -> dict[str, Any]:
+    return {"filename": file.filename, "media_type": file.media_type}
+
+
+def encode_history(
+    listing: Listing, messages: Sequence[Message], total: int, talker: str, html: Sequence[str] | None
+) -> bytes:
+    """One page of a conversation; `messages` are oldest first, and `html` is what they look like.
+
+    Without `html` it is for a plain client: newest first and with the names it has always had as well.
+    """
+    data, room = [], HISTORY_BYTES if listing.with_files else 0
+    for n in reversed(range(len(messages))):
+        message = messages[n]
+        text, sent = message.text, message.timestamp
+        record: dict[str, Any] = {"author": message.author, "text": text, "sent": sent, "from_bot": message.from_bot}
+        if html is None:
+            date = datetime.fromtimestamp(sent, UTC).isoformat()
+            record |= {"date": date, "user": talker, "message": text, "response": "n/a", "status": "completed"}
+        else:
+            if html[n]:
+                record["html"] = html[n]
+            if message.id and not message.from_bot:
+                # By it the page knows its own messages again after a reload.
+                record["id"] = message.id
+        files = []
+        for file in message.files:
+            room -= len(file.binary)
+            content: dict[str, Any] = {"size": len(file.binary)}
+            if room >= 0:
+                content["data"] = base64.b64encode(file.binary).decode()
+            files.append(_encode_file(file) | content)
+        if files:
+            record["files"] = files
+        data.append(record)
+    if html is not None:
+        data.reverse()
+    packet = {
+        "operation": "list_messages",
+        "data": data,
+        "page": listing.page,
+        "page_size": listing.page_size,
+        "total_count": total,
+    }
+    if listing.number:
+        packet["id"] = listing.number
+    return orjson.dumps(packet)
+
+
+def encode_error(reason: str, number: str = "", retry_after: float = 0.0) -> bytes:
+    """The frame of a refusal, of the message `number` if it had one; to be tried again in `retry_after` seconds."""
+    packet: dict[str, Any] = {"error": reason}
+    if number:
+        packet["id"] = number
+    if retry_after:
+        packet["retry_after"] = round(retry_after, 3)
+    return orjson.dumps(packet)
 
 
 def encode_ack(number: str) -> bytes:
@@ -118,6 +263,7 @@ def encode_ack(number: str) -> bytes:
     return orjson.dumps({"ack": number})
 
 
-def encode_welcome(resume: str) -> bytes:
-    """The answer to hello, with the token to come back with."""
-    return orjson.dumps({"welcome": {"resume": resume}})
+def encode_welcome(resume: str, talker: str = "") -> bytes:
+    """The answer to hello, with the token to come back with, and who the talker has proved to be."""
+    welcome = {"resume": resume, "talker": talker} if talker else {"resume": resume}
+    return orjson.dumps({"welcome": welcome})

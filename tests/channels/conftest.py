@@ -1,0 +1,68 @@
+"""A real browser for the tests of the chat page; they are skipped where there is no Chromium."""
+
+import importlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = os.environ.get("ZOOZL_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+async def browser():
+    async_api = pytest.importorskip("playwright.async_api", exc_type=ImportError)
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    async with async_api.async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def watched():
+    """Has a page keep what goes wrong in it, as `page.problems`."""
+
+    def watch(page):
+        page.problems = []
+        page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.set_default_timeout(10_000)
+        return page
+
+    return watch
+
+
+@pytest.fixture
+async def page(browser, watched):
+    return watched(await browser.new_page())
+
+
+@pytest.fixture
+def talking(monkeypatch):
+    """`async with talking(title="...") as server`: the server of tests/fakes/page_server.py."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "fakes"))
+    return importlib.import_module("page_server").page_server
+
+
+@pytest.fixture
+def bubbles():
+    """`await bubbles(page, "bot", 2)`: the texts of all bubbles of a kind, once there are two of them."""
+
+    async def read(page, kind, number):
+        words = page.locator(f"#list li.{kind} .words")
+        await words.nth(number - 1).wait_for()
+        return [text.strip() for text in await words.all_inner_texts()]
+
+    return read

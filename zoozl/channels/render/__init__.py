@@ -1,0 +1,1 @@
+"""What a bot writes is Markdown; here it becomes what each platform shows."""
