@@ -207,3 +207,18 @@ def test_nothing_is_left_in_the_home_folder(tmp_path):
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_the_vectors_of_the_generic_sentences_come_with_the_model():
+    from zoozl.chatbot.background import sentences
+
+    embedder = minilm.Embedder()
+    texts = sentences()
+    mixed = [texts[0], "something of one's own", texts[1]]
+    got, computed = embedder.embed(mixed), embedder.compute(mixed)
+    assert np.allclose(got, computed, atol=1e-3), (
+        "built with another model? run python -m zoozl.embedders.build_minilm --background"
+    )
+    with np.load(minilm.FOLDER / minilm.BACKGROUND_FILE) as file:
+        assert set(texts) <= set(file["texts"].tolist())
+        assert np.min(np.sum(file["vectors"] * embedder.compute(file["texts"].tolist()), axis=1)) > 0.999

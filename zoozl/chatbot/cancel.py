@@ -137,7 +137,7 @@ class CancelByMeaning:
         await self._vectors.get()
 
     async def _embed(self) -> tuple[Vectors, Vectors]:
-        both = await self._embedding.vectors(PHRASES + COUNTER_EXAMPLES)
+        both = await self._embedding.table(PHRASES + COUNTER_EXAMPLES)
         return both[: len(PHRASES)], both[len(PHRASES) :]
 
     async def score(self, text: str) -> float:

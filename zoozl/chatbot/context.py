@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,16 @@ from zoozl.chatbot import extensions
 from zoozl.chatbot.embedding import Embedding
 from zoozl.chatbot.message import Address, Message
 from zoozl.chatbot.outbox import Outbox
+from zoozl.chatbot.vault import SPACE, Vault
+from zoozl.errors import ExtensionError
 
 if TYPE_CHECKING:
     from zoozl.chatbot.ports import Embedder, KeyValue, Store, Vectors
+    from zoozl.chatbot.vault import Cipher
 
 BUNDLED = ("zoozl.plugins.greeter", "zoozl.plugins.helpers", "zoozl.plugins.games")
+# Spaces of the store that are no plugin's `memory` begin with these.
+OWN = ("zoozl:", SPACE)
 
 
 class Memory:
@@ -47,8 +53,8 @@ class Memory:
 class InterfaceRoot:
     """What every plugin gets as `context`, in `load` and in `consume`.
 
-    The server makes one and gives each plugin its own view of it (`memory` is the plugin's). Made by hand, for
-    a Chat, it needs `load()` before use and `close()` after.
+    The server makes one and gives each plugin its own view of it (`memory` and `vault` are the plugin's). Made by
+    hand, for a Chat, it needs `load()` before use and `close()` after.
     """
 
     def __init__(
@@ -57,15 +63,19 @@ class InterfaceRoot:
         *,
         embedder: Embedder | None = None,
         store: Store | None = None,
+        cipher: Cipher | None = None,
     ) -> None:
+        """Without a `cipher` the vault raises VaultError."""
         self.conf: Mapping[str, Any] = dict(conf) if conf else {"extensions": list(BUNDLED)}
         if embedder is None:
-            embedder = registry.embedder(self.conf.get("embedder", "minilm"))
-        self.embedding = Embedding(embedder)
+            embedder = registry.embedder(self.conf.get("embedder", "minilm"), self.conf, environ=os.environ)
         self.store: Store = store if store is not None else registry.find("stores", "memory")()
+        # In a store that goes with the process, vectors would only take memory twice.
+        self.embedding = Embedding(embedder, keep=self.store if getattr(self.store, "durable", False) else None)
         self.outbox = Outbox(self.store, author=str(self.conf.get("author", "")))
         self.plugins = extensions.Plugins()
         self.memory = Memory(self.store, "")
+        self.vault = Vault(self.store, "", cipher)
         self._names: tuple[str, ...] = ()
         self.companions: dict[str, Any] = {}
         """Objects that live as long as this root."""
@@ -80,9 +90,15 @@ class InterfaceRoot:
         self.embedding.close()
 
     def of_plugin(self, name: str, module: str) -> InterfaceRoot:
-        """The view of the plugin called `name`, whose class is in `module`."""
+        """The view of the plugin called `name`, whose class is in `module`.
+
+        Raises ExtensionError for a name that zoozl needs.
+        """
+        if name.startswith(OWN):
+            raise ExtensionError(f"plugin {name!r}: give it a `name` that does not begin with {' or '.join(OWN)}")
         view = copy.copy(self)
         view.memory = Memory(self.store, name)
+        view.vault = Vault(self.store, name, self.vault.cipher)
         view._names = (name, module, module.rpartition(".")[2])
         return view
 

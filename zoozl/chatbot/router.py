@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from zoozl.chatbot import commands
+from zoozl.chatbot.background import sentences
 from zoozl.chatbot.cancel import THRESHOLD as CANCEL_THRESHOLD
 from zoozl.chatbot.cancel import CancelByMeaning, is_literal, normalize
 from zoozl.chatbot.embedding import LONGEST_CACHED, Embedding
 from zoozl.chatbot.extensions import Plugins
+from zoozl.chatbot.identity import Identity, may_use
 from zoozl.chatbot.interface import CANCEL, GREET, HELP, Plugin
 from zoozl.chatbot.lru import LRU
 from zoozl.chatbot.once import Once
-from zoozl.chatbot.scorer import BestMatch, Scorer
+from zoozl.chatbot.scorer import Scorer, Thresholds, build
 from zoozl.errors import ConfigError, EmbeddingError
 
 if TYPE_CHECKING:
@@ -25,30 +29,32 @@ log = logging.getLogger(__name__)
 
 
 class Rule(StrEnum):
-    """Why a plugin got a message, in the order in which the rules are tried.
-
-    Buttons (an event that names its question) come before all, the open question between COMMAND and
-    CANCEL_BY_MEANING; both belong to the dialogs.
-    """
+    """Why a plugin got a message, in the order in which the rules are tried."""
 
     GREETING = "greeting"
+    DEADLINE = "deadline"
+    BUTTON = "question by its id"
     CANCEL = "literal cancel"
     COMMAND = "command"
+    QUESTION = "open question"
     CANCEL_BY_MEANING = "cancel by meaning"
     SUBJECT = "current subject"
+    UNKNOWN_COMMAND = "unknown command"
     ALIAS = "nearest alias"
     FALLBACK = "fallback"
 
 
 LITERAL = (Rule.CANCEL, Rule.COMMAND)
+CANCEL_COMMANDS = ("/cancel", "!cancel")
 
 
 @dataclass(slots=True, frozen=True)
 class Route:
     """The plugin for one message, None if nobody holds the alias, and how it was found.
 
-    `score` is the cosine (or 1.0 for a literal match, 0.0 where none was computed). For the fallback it is the
-    best score that was not enough, and `near` is the alias it belongs to.
+    `score` is the scorer's (or 1.0 for a literal match, 0.0 where none was computed). For the fallback it is the
+    best score that was not enough, and `near` is the alias it belongs to. For an unknown command `alias` is what was
+    written, and `near` the command that it is near to.
     """
 
     plugin: Plugin | None
@@ -56,6 +62,9 @@ class Route:
     score: float
     rule: Rule
     near: str = ""
+
+
+QUESTION = Route(None, "", 1.0, Rule.QUESTION)
 
 
 class Router:
@@ -68,23 +77,21 @@ class Router:
         *,
         fallback: str = HELP,
         threshold: float | None = None,
-        scorer: Callable[[list[int], Vectors, float | None], Scorer] = BestMatch,
     ) -> None:
         self._plugins = plugins
         self._embedding = embedding
         self._threshold = threshold
-        self._scorer_class = scorer
         self._fallback = self._find_fallback(fallback)
-        self._commands = {
-            alias.casefold(): alias for alias in plugins.table if alias.startswith("/") and len(alias) > 1
-        }
-        # "cancel" has rules of its own (a message near to the bare word need not mean it); the table
-        # that is compared by meaning has everything else that is not a command.
-        self._aliases = [alias for alias in plugins.table if not alias.startswith("/") and alias != CANCEL]
-        self._exact = {_letters(alias): alias for alias in self._aliases}
+        self._commands = commands.by_name(plugins.table)
+        # "cancel" has rules of its own (a message near to the bare word need not mean it), and "greet" names
+        # an occasion; the table that is compared by meaning has everything else that is not a command.
+        self._aliases = [alias for alias in plugins.table if not alias.startswith("/") and alias not in (CANCEL, GREET)]
+        self._exact = {_letters(alias): alias for alias in [*self._aliases, *({GREET} & set(plugins.table))]}
+        self._by_key = {plugin.key: plugin for plugin in plugins.all}
         self._literal_cancels = self._aliases_of_the_cancel_plugin()
         self._by_meaning = CancelByMeaning(embedding)
         self._scorer: Once[Scorer] = Once(self._make_scorer)
+        self._by_letters: Once[Scorer] = Once(self._make_letters)
         self._decided: LRU[Route] = LRU(4096)
 
     def _find_fallback(self, name: str) -> Route:
@@ -106,15 +113,36 @@ class Router:
             return frozenset()
         return frozenset(normalize(alias) for alias in plugin.aliases if not alias.startswith("/"))
 
+    def take_over(self, other: Router) -> None:
+        """Use the tables of another router, if this one would compute the same: its plugins were only made anew."""
+        alike = self._embedding is other._embedding and self._threshold == other._threshold
+        mine, theirs = ([(p.key, p.aliases) for p in router._plugins.all] for router in (self, other))
+        if alike and mine == theirs:
+            self._scorer, self._by_letters, self._by_meaning = other._scorer, other._by_letters, other._by_meaning
+
     async def warm_up(self) -> None:
         """Compute what the first message would otherwise wait for. Raises EmbeddingError."""
         await self._scorer.get()
         await self._by_meaning.warm_up()
 
     async def _make_scorer(self) -> Scorer:
-        vectors = await self._embedding.vectors(self._aliases)
-        owners = [self._plugins.all.index(self._plugins.table[alias]) for alias in self._aliases]
-        return self._scorer_class(owners, vectors, self._threshold)
+        strangers = await asyncio.to_thread(sentences)
+        vectors = await self._embedding.table([*self._aliases, *strangers])
+        split = len(self._aliases)
+        return await self._build(strangers, vectors[:split], vectors[split:])
+
+    async def _make_letters(self) -> Scorer:
+        return await self._build(await asyncio.to_thread(sentences), None, None)
+
+    async def _build(self, strangers: Sequence[str], vectors: Vectors | None, strange: Vectors | None) -> Scorer:
+        number = {id(plugin): i for i, plugin in enumerate(self._plugins.all)}
+        owners = [number[id(self._plugins.table[alias])] for alias in self._aliases]
+        thresholds = Thresholds(self._threshold)
+        # In a thread: most of it is matrix algebra, which lets others run.
+        latin_only = bool(getattr(self._embedding.embedder, "latin_only", False))
+        return await asyncio.to_thread(
+            build, self._aliases, owners, vectors, strangers, strange, thresholds, latin_only=latin_only
+        )
 
     def greeting(self) -> Route:
         """Who greets."""
@@ -126,8 +154,36 @@ class Router:
             bool(self._literal_cancels) and len(text) < 100 and normalize(text) in self._literal_cancels
         )
 
-    async def choose(self, text: str, subject: str = "") -> Route:
+    def holder(self, alias: str) -> Plugin | None:
+        """The plugin that has an alias."""
+        return self._plugins.table.get(alias)
+
+    def as_command(self, text: str) -> str:
+        """What followed a mention of the bot, as a command if it is one: "book 2" and "!book 2" are "/book 2".
+
+        A bare word counts if it stands alone, or if the plugin declares arguments that the rest of the text fits.
+        """
+        return commands.as_command(text, self._commands, lambda alias, line: self._plugins.table[alias].takes(line))
+
+    def by_key(self, key: str) -> Plugin | None:
+        """The plugin of a dialog, by its `key`."""
+        return self._by_key.get(key)
+
+    async def choose(
+        self,
+        text: str,
+        subject: str = "",
+        *,
+        going_on: bool = False,
+        asked: bool = False,
+        literal: bool = False,
+        identity: Identity | None = None,
+    ) -> Route:
         """The plugin for a message, given the alias of the subject that is going on (or "").
+
+        `going_on`: a dialog is, whether or not it waits for an answer. `asked`: there is an open question for the
+        talker, `literal` if "cancel" answers it as well; then the rule QUESTION comes without a plugin. `identity`:
+        who speaks, so that no command is suggested that he may not use.
 
         Never fails for a failing embedder: what needs no vector still works, the rest goes to the fallback.
         """
@@ -136,28 +192,37 @@ class Router:
             decided = self._literal(text)
             if decided is not None and len(text) <= LONGEST_CACHED:
                 self._decided.put(text, decided)
-        if decided is not None and (not subject or decided.rule in LITERAL):
+        if literal and decided is not None and decided.rule is Rule.CANCEL:
+            decided = decided if text.strip().casefold() in CANCEL_COMMANDS else None
+        if decided is not None and decided.rule in LITERAL:
             return decided
+        if asked:
+            return QUESTION
+        if going_on or subject in self._plugins.table:
+            score = await self._score_cancel(text)
+            if score >= CANCEL_THRESHOLD:
+                return Route(self._plugins.table.get(CANCEL), CANCEL, score, Rule.CANCEL_BY_MEANING)
         if subject:
             if subject in self._plugins.table:
-                score = await self._score_cancel(text)
-                if score >= CANCEL_THRESHOLD:
-                    return Route(self._plugins.table.get(CANCEL), CANCEL, score, Rule.CANCEL_BY_MEANING)
                 return Route(self._plugins.table[subject], subject, 1.0, Rule.SUBJECT)
             log.warning("no plugin holds the alias of a subject that was going on; the message is routed afresh")
-        return decided if decided is not None else await self._nearest(text)
+        unknown = self._unknown_command(text, identity) if text.lstrip()[:1] in commands.MARKS else None
+        return unknown or decided or await self._nearest(text)
 
     def _literal(self, text: str) -> Route | None:
         """What needs no vector and goes before the subject."""
         if self.cancels(text):
             return Route(self._plugins.table.get(CANCEL), CANCEL, 1.0, Rule.CANCEL)
-        if text.startswith("/") and (command := self._command(text)) is not None:
-            return Route(self._plugins.table[command], command, 1.0, Rule.COMMAND)
-        return None
+        command = commands.find(text, self._commands)
+        return Route(self._plugins.table[command], command, 1.0, Rule.COMMAND) if command is not None else None
 
-    def _command(self, text: str) -> str | None:
-        words = text.split(maxsplit=1)
-        return self._commands.get(words[0].casefold())
+    def _unknown_command(self, text: str, identity: Identity | None) -> Route | None:
+        """What looks like a command but for a letter or two, and is no phrase of a plugin either."""
+        if len(text) < LONGEST_CACHED and _letters(text) in self._exact:
+            return None
+        usable = [name for name, alias in self._commands.items() if may_use(identity, self._plugins.table[alias].roles)]
+        found = commands.nearest(text, self._commands, usable)
+        return Route(None, found[0], 0.0, Rule.UNKNOWN_COMMAND, near=found[1]) if found is not None else None
 
     async def _score_cancel(self, text: str) -> float:
         if not text.strip():
@@ -165,7 +230,7 @@ class Router:
         try:
             return await self._by_meaning.score(text)
         except EmbeddingError as exc:
-            log.error("cancel by meaning is out of work: %s", exc)
+            log.debug("cancel by meaning is out of work: %s", exc)
             return 0.0
 
     async def _nearest(self, text: str) -> Route:
@@ -175,12 +240,15 @@ class Router:
         elif not text.strip() or not self._aliases:
             return self._fallback
         else:
+            by_meaning = True
             try:
                 scorer = await self._scorer.get()
-                match = scorer.best(await self._embedding.vector(text))
+                match = scorer.literal(text) or scorer.best(text, await self._embedding.vector(text))
             except EmbeddingError as exc:
-                log.error("no routing by meaning: %s", exc)
-                return self._fallback
+                log.debug("no routing by meaning, letters only: %s", exc)
+                by_meaning = False
+                scorer = await self._by_letters.get()
+                match = scorer.literal(text) or scorer.best(text, None)
             if match is None:
                 return self._fallback
             alias = self._aliases[match.index]
@@ -188,6 +256,9 @@ class Router:
                 route = Route(self._plugins.table[alias], alias, match.score, Rule.ALIAS)
             else:
                 route = Route(self._fallback.plugin, self._fallback.alias, match.score, Rule.FALLBACK, near=alias)
+            if not by_meaning:
+                # Not for long: the model is tried in the background until it works.
+                return route
         if len(text) <= LONGEST_CACHED:
             self._decided.put(text, route)
         return route

@@ -47,6 +47,7 @@ OFFICIAL = {
 }
 # Where `minilm.py` reads them.
 FOLDER = Path(__file__).with_name("minilm")
+SENTENCES = Path(__file__).parent.parent / "chatbot" / "background.txt"
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -61,7 +62,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="build_minilm", description="Rebuild the bundled embedding model.")
     parser.add_argument("--weights", type=Path, help="folder with the official model (default: the package)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default: the package data)")
+    parser.add_argument("--background", action="store_true", help="only the vectors of the generic sentences, anew")
     args = parser.parse_args(argv)
+    if args.background:
+        build_background()
+        return
     try:
         for path in build(args.weights or packaged_weights(), args.out):
             sys.stdout.write(f"{sha256(path)}  {path.name}\n")
@@ -209,6 +214,18 @@ def compare(full: Path, out: Path) -> None:
         cosine = float(before.run(None, ids)[0][0] @ after.run(None, ids)[0][0])
         if not cosine > 0.99:
             raise BuildError(f"the quantized model is off: cosine {cosine:.4f} for {text[:40]!r}")
+
+
+def build_background() -> None:
+    """Write the vectors of the generic sentences that routing compares with, by the model as it is.
+
+    They are the same for everybody, and computing them would keep the first message of every start waiting.
+    """
+    from zoozl.embedders.minilm import BACKGROUND_FILE, Embedder
+
+    lines = [line.strip() for line in SENTENCES.read_text("utf-8").splitlines()]
+    texts = [line for line in lines if line and not line.startswith("#")]
+    np.savez(FOLDER / BACKGROUND_FILE, texts=np.array(texts), vectors=Embedder().compute(texts))
 
 
 if __name__ == "__main__":

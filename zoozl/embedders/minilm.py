@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).with_name("minilm")
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+BACKGROUND_FILE = "background.npz"
 SHA256 = {
     MODEL_FILE: "ad5eca24e787cdedc98681e00268823e11922438eae4c88fb8bd541a33992792",
     TOKENIZER_FILE: "32d70b45ea2679485328eafb8a5a94dcc9fbaadaf0c92b7ca06fe5684a4b8389",
@@ -46,6 +47,7 @@ class Embedder:
         self._folder = folder
         self._lock = threading.Lock()
         self._model: tuple[Tokenizer, Any] | None = None
+        self._background: dict[str, NDArray[np.float32]] = {}
 
     def load(self) -> None:
         """Read the model, once; raises EmbeddingError if that is impossible."""
@@ -58,6 +60,17 @@ class Embedder:
         around a text does not count. An empty text has a vector too, the one sentence-transformers gives it: the
         model's reading of its start and end marks with nothing between them, near to no text in particular.
         """
+        import numpy as np
+
+        self._loaded()
+        new = self.compute([text for text in texts if text not in self._background])
+        if len(new) == len(texts):
+            return new
+        rows = iter(new)
+        return np.stack([self._background[text] if text in self._background else next(rows) for text in texts])
+
+    def compute(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """The same, without the vectors that came with the model."""
         # Here, not above: the port is open by the time the first text comes.
         import numpy as np
 
@@ -75,7 +88,18 @@ class Embedder:
         with self._lock:
             if self._model is None:
                 self._model = self._read()
+                self._background = self._shipped()
             return self._model
+
+    def _shipped(self) -> "dict[str, NDArray[np.float32]]":
+        """Vectors of generic sentences; a copy of the model elsewhere comes without them."""
+        import numpy as np
+
+        path = self._folder / BACKGROUND_FILE
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as file:
+            return dict(zip(file["texts"].tolist(), file["vectors"], strict=True))
 
     def _read(self) -> "tuple[Tokenizer, Any]":
         # Imported here: both cost time and memory that a bot with another embedder need not pay.

@@ -1,0 +1,108 @@
+"""The same regression for tables that are too large for it: over the aliases nearest to each message.
+
+Costs against the whole table are told in `docs/explanation/routing.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from zoozl.chatbot.likeness import Likeness
+from zoozl.chatbot.ridge import LETTERS, MEANING, Evidence, Groups, crowd, kernel, levelled, trust_in
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from zoozl.chatbot.ports import Vectors
+
+    Integers = npt.NDArray[np.int64]
+
+NEAREST = 128
+# So many aliases are left out to see how the table does, and so many siblings looked at for each.
+SAMPLE, SIBLINGS = 160, 256
+# Instead of a kernel value; real ones are hardly below 0.
+LEFT_OUT = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """See `Ridge`; nothing is fitted but targets and trust."""
+
+    groups: Groups
+    likeness: Likeness
+    sketch: Vectors
+    targets: Vectors
+    strength: float
+    trust: float = 1.0
+
+    @classmethod
+    def of(cls, likeness: Likeness, owners: Integers, strength: float) -> Neighbours:
+        """Linear in the number of aliases, as long as plugins have no more than some hundreds of them."""
+        import numpy as np
+
+        groups, sketch = Groups.of(owners), likeness.sketch()
+        made = cls(groups, likeness, sketch, np.empty(len(owners), np.float32), strength)
+        for start, size in zip(groups.starts, groups.sizes.astype(int), strict=True):
+            block = groups.order[start : start + size]
+            some = block[:: -(-len(block) // SIBLINGS)]
+            for part in range(0, len(block), 1024):
+                rows = block[part : part + 1024]
+                made.targets[rows] = crowd(made.between(rows, some)) ** -0.5
+        return replace(made, trust=trust_in(made.evidence().right))
+
+    def between(self, a: Integers, b: Integers) -> Vectors:
+        """Kernel values of aliases with each other."""
+        import numpy as np
+
+        letters = kernel(self.sketch[a] @ self.sketch[b].T, LETTERS)
+        vectors = self.likeness.vectors
+        values = letters
+        if vectors is not None:
+            read = self.likeness.read
+            values = self.likeness.mixed(kernel(vectors[a] @ vectors[b].T, MEANING), letters, read[a], read[b])
+        values[a[:, None] == b] = np.float32(1)
+        return values
+
+    def scores(self, rows: Vectors) -> Vectors:
+        """Kernel values to the aliases, `(m, n)`, to scores of the plugins, `(m, plugins)`."""
+        import numpy as np
+
+        return np.stack([self._scores(row) for row in rows])
+
+    def _scores(self, row: Vectors) -> Vectors:
+        import numpy as np
+
+        count = len(self.groups.sizes)
+        near = np.argpartition(row, -NEAREST)[-NEAREST:] if len(row) > NEAREST else np.arange(len(row))
+        near = near[row[near] > LEFT_OUT / 2]
+        values = row[near]
+        square = self.between(near, near)
+        square[np.arange(len(near)), np.arange(len(near))] += np.float32(self.strength)
+        weights = np.linalg.solve(square, values) * self.targets[near]
+        owners = self.groups.owners[near]
+        values = np.maximum(values, np.float32(1e-4))
+        squares = np.maximum(np.bincount(owners, values * values, count), 1e-12)
+        crowds = np.maximum(np.bincount(owners, values, count) ** 2 / squares, 1).astype(np.float32)
+        found = np.bincount(owners, weights, count).astype(np.float32)
+        return levelled(found, crowds, self.groups.sizes, self.trust)
+
+    def evidence(self) -> Evidence:
+        """From a sample of the aliases, each left out in turn."""
+        import numpy as np
+
+        owners = self.groups.owners
+        sample = np.linspace(0, len(owners) - 1, min(SAMPLE, len(owners))).astype(np.int64)
+        own, right, foreign = [], [], []
+        for i, row in zip(sample, self.likeness.of_aliases(sample), strict=True):
+            owner = int(owners[i])
+            if self.groups.sizes[owner] > 1:
+                row[i] = LEFT_OUT
+                scores = self._scores(row)
+                own.append(scores[owner])
+                right.append(bool(scores.argmax() == owner))
+            if len(self.groups.sizes) > 1:
+                row[owners == owner] = LEFT_OUT
+                foreign.append(self._scores(row).max())
+        return Evidence(np.array(own, np.float32), np.array(right, np.bool_), np.array(foreign, np.float32))
