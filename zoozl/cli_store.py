@@ -7,7 +7,7 @@ import functools
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,11 +16,13 @@ import click
 
 from zoozl.cli import _end, _load, conf_option
 from zoozl.errors import ConfigError, StoreError
+from zoozl.redaction import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from zoozl.stores.sqlite.commands import Progress
+    from zoozl.config import Config
+    from zoozl.stores.sqlite.commands import Held, Progress
 
 
 @click.group()
@@ -55,9 +57,12 @@ def _with_store(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _configured(conf: str | None, verbose: bool) -> tuple[Path, str]:
+    return _store_of(_load(conf, verbose, channels=False), verbose)
+
+
+def _store_of(config: Config, verbose: bool) -> tuple[Path, str]:
     from zoozl.storage import sqlite_file
 
-    config = _load(conf, verbose, channels=False)
     try:
         found = sqlite_file(config)
         if found is None and config.path is None:
@@ -71,7 +76,7 @@ def _configured(conf: str | None, verbose: bool) -> tuple[Path, str]:
 
 
 def _fail(text: str) -> NoReturn:
-    click.echo(f"error: {text}", err=True)
+    click.echo(clean(f"error: {text}"), err=True)
     sys.exit(1)
 
 
@@ -82,8 +87,13 @@ class _Store:
         self.path = path
         self.synchronous = synchronous
 
-    def change(self, label: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Let the running server do it, or do it in the file when none runs. Raises StoreError."""
+    def change(
+        self,
+        label: str,
+        request: Mapping[str, Any],
+        do: Callable[[Held, Progress], Coroutine[Any, Any, dict[str, Any]]] | None = None,
+    ) -> dict[str, Any]:
+        """Let the running server do it, or do it in the file when none runs (by `do`, if given). Raises StoreError."""
         from zoozl.stores.sqlite import commands, control
 
         if not self.path.exists():
@@ -97,7 +107,7 @@ class _Store:
                     raise exc from None
                 return answer
             try:
-                return asyncio.run(_do(held, request, progress))
+                return asyncio.run(do(held, progress) if do else _do(held, request, progress))
             finally:
                 held.close()
 
@@ -157,7 +167,9 @@ def dead_list(store: _Store) -> None:
         none = True
         for row in reading.dead_letters(db):
             none = False
-            click.echo("  ".join(_plain(row[key]) for key in ("id", "kind", "at", "channel", "talker", "error")))
+            # The error is what a platform or a plugin said, and may quote a token.
+            found = (row[key] for key in ("id", "kind", "at", "channel", "talker", "error"))
+            click.echo("  ".join(_plain(clean(str(value))) for value in found))
     if none:
         click.echo("There are no dead letters.", err=True)
 
@@ -239,7 +251,7 @@ def _held(store: _Store, talker: str, channel: str | None) -> dict[str, int]:
 
         ids, _ = asyncio.run(commands.find_messages(run, talker, channel, progress))
         counts = {**commands.count(db, talker, channel), "message": len(ids)}
-    return {table: counts[table] for table in commands.PERSONAL}
+    return {table: counts[table] for table in (*commands.PERSONAL, "vault")}
 
 
 def _show(counts: dict[str, int]) -> None:

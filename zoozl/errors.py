@@ -9,7 +9,11 @@ ZoozlError
 |   +-- Away               ... until the talker comes back; the channel will say so
 |   +-- Undeliverable      ... and no later try can succeed
 +-- EmbeddingError         the embedder is not usable now
+|   +-- Unembeddable       ... for this text; it is for others
++-- VaultError             a secret cannot be sealed or opened: no key, or the wrong one
 +-- DataError              a plugin left something in conversation.data that is not JSON
++-- DialogEnded            the dialog in which a plugin asked is over; `reason` says why
+|   +-- AskTimeout         ... because nobody answered in time
 """
 
 import traceback
@@ -52,11 +56,41 @@ class Undeliverable(DeliveryError):
 
 
 class EmbeddingError(ZoozlError):
-    """The embedder cannot compute vectors now."""
+    """The embedder cannot compute vectors now; `retry_after` is the endpoint's wish in seconds, if it had one."""
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class Unembeddable(EmbeddingError):
+    """The embedder refuses these texts, which says nothing about others."""
+
+
+class VaultError(ZoozlError):
+    """The vault has no key, or none that fits. The text names the setting, and never a secret."""
 
 
 class DataError(ZoozlError):
     """`conversation.data` holds something that JSON cannot carry."""
+
+
+class DialogEnded(ZoozlError):
+    """Raised by `ask` and its kin when no answer will come: the talker cancelled, or nothing happened for long.
+
+    `reason` is "cancelled", "idle" or "timeout". A plugin may catch it to clean up; it cannot ask again.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the dialog is over: {reason}")
+        self.reason = reason
+
+
+class AskTimeout(DialogEnded):
+    """A question with a `timeout` and no `default` was not answered. The dialog itself goes on if this is caught."""
+
+    def __init__(self) -> None:
+        super().__init__("timeout")
 
 
 def describe(exc: BaseException) -> str:

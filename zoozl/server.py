@@ -10,17 +10,18 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from zoozl import config as configuration
-from zoozl import registry
-from zoozl.channels.http import CannotListen, Listeners
+from zoozl import logs, redaction, registry
+from zoozl.channels.http import CannotListen, Listeners, TLSFault
 from zoozl.chatbot import InterfaceRoot
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.ports import Store
-from zoozl.chatbot.turn import turn_id
 from zoozl.config import Config
+from zoozl.config.environment import read_dotenv
 from zoozl.errors import ConfigError, ExtensionError, describe
 from zoozl.storage import open_store, sqlite_file
 
@@ -30,11 +31,21 @@ log = logging.getLogger(__name__)
 def compose(config: Config, store: Store) -> Chatbot:
     """The bot that a configuration describes, not started. Raises ConfigError."""
     settings = config.settings
+    cipher = None
+    if "vault" in config.tables:
+        from zoozl.cipher import of_config
+
+        cipher = of_config(config)
     try:
-        embedder = registry.embedder(settings.embedder)
+        tables = {name: table.model_dump(exclude_unset=True) for name, table in config.tables.items()}
+        environ = {**read_dotenv(config.folder / ".env")[0], **os.environ}
+        embedder = registry.embedder(settings.embedder, tables, config.folder, environ)
+        redaction.remember(getattr(embedder, "secrets", ()))
     except ConfigError as exc:
         raise config.error("embedder", str(exc)) from exc
-    root = InterfaceRoot(config.conf, embedder=embedder, store=store)
+    # The vault's keys are none of the plugins' business.
+    conf = {name: value for name, value in config.conf.items() if name != "vault"}
+    root = InterfaceRoot(conf, embedder=embedder, store=store, cipher=cipher)
     try:
         root.load()
     except ExtensionError as exc:
@@ -68,8 +79,6 @@ class Server:
 
     def __init__(self, config: Config, store: Store) -> None:
         """Import the extensions and make the channels; nothing is opened. Raises ConfigError."""
-        if config.settings.auth_required:
-            raise config.error("auth_required", "tokens are not built in yet, so nobody could be let in")
         self.config = config
         self.bot = compose(config, store)
         self.channels: dict[str, Any] = {}
@@ -77,6 +86,8 @@ class Server:
         try:
             for name in config.channels:
                 self._make(name)
+            if config.settings.auth_required:
+                self._require_identity()
         except BaseException:
             self.bot.root.close()
             raise
@@ -84,7 +95,7 @@ class Server:
         self._running: list[asyncio.Task[None]] = []
 
     def _make(self, name: str) -> None:
-        options = self.config.channels[name]
+        options = self.config.channels[name].beside(self.config.folder)
         try:
             cls = registry.find("channels", options.type or name)
         except ConfigError as exc:
@@ -98,9 +109,21 @@ class Server:
             raise self.config.error(name, f"the channel cannot be made: {describe(exc)}") from exc
         if options.port is not None:
             try:
-                self._listeners.add(self._host(name), options.port, routes)
+                certificate, key = getattr(options, "tls_certificate", None), getattr(options, "tls_key", None)
+                self._listeners.add(self._host(name), options.port, routes, certificate, key)
+            except TLSFault as exc:
+                raise self.config.error(f"{name}.{exc.about}", str(exc)) from exc
             except ValueError as exc:
                 raise self.config.error(f"{name}.path", f"another channel has it already: {exc}") from exc
+
+    def _require_identity(self) -> None:
+        """Have channels that let strangers in ask for a proof. What comes by a platform has its proof from there."""
+        for name, channel in self.channels.items():
+            if (require := getattr(channel, "require_identity", None)) is not None:
+                try:
+                    require()
+                except ConfigError as exc:
+                    raise self.config.error("auth_required", f"[{name}] {exc}") from exc
 
     def _host(self, name: str) -> str:
         return self.config.channels[name].host or self.config.settings.host
@@ -157,7 +180,7 @@ class Server:
     def summary(self) -> list[str]:
         """What is up, a line each, for the person who started it."""
         plugins = ", ".join(plugin.name for plugin in self.bot.root.plugins.all)
-        lines = [f"plugins   {plugins or 'none'}"]
+        lines = [f"plugins   {plugins or 'none'}", f"embedder  {self.bot.root.embedding.about}"]
         for name, channel in self.channels.items():
             host = self._host(name)
             shown = f"[{host}]" if ":" in host else host
@@ -166,10 +189,11 @@ class Server:
                 lines.append(f"channel   {name}")
                 continue
             scheme, path = getattr(channel, "scheme", "http"), getattr(options, "path", None) or ""
-            lines.append(f"channel   {name} on {scheme}://{shown}:{self.port(name)}{path}")
+            secure = "s" if self._listeners.secure(host, options.port) else ""
+            lines.append(f"channel   {name} on {scheme}{secure}://{shown}:{self.port(name)}{path}")
             if getattr(options, "page", False):
                 reached = "localhost" if host in ("0.0.0.0", "::") else shown  # noqa: S104 - compared, not bound
-                lines.append(f"open      http://{reached}:{self.port(name)}{path} in a browser")
+                lines.append(f"open      http{secure}://{reached}:{self.port(name)}{path} in a browser")
         return lines
 
 
@@ -200,15 +224,18 @@ async def _upkeep(config: Config, store: Store, bot: Chatbot) -> AsyncIterator[N
     assert isinstance(store, SQLiteStore)
     sweep = asyncio.create_task(Sweep(store, Ages(**config.retention.model_dump())).run(), name="zoozl-sweep")
     try:
-        async with Control(store, found[0], getattr(bot, "take_up", None)):
+        async with Control(store, found[0], getattr(bot, "take_up", None), bot.root.vault.cipher):
             yield
     finally:
         sweep.cancel()
         await asyncio.wait([sweep])
 
 
-async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends at once. Raises ConfigError before anything is served."""
+async def run(config: Config, announce: Callable[[list[str]], None], *, reload: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends at once. Raises ConfigError before anything is served.
+
+    With `reload`, plugins whose files change are loaded anew.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -219,7 +246,7 @@ async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
-    async with serving(config) as server:
+    async with serving(config) as server, _watched(config, server.bot, reload):
         _tune()
         announce(server.summary())
         await stop.wait()
@@ -230,6 +257,18 @@ async def run(config: Config, announce: Callable[[list[str]], None]) -> None:
         )
         logging.shutdown()
         os._exit(0)
+
+
+@asynccontextmanager
+async def _watched(config: Config, bot: Chatbot, reload: bool) -> AsyncIterator[None]:
+    if not reload:
+        yield
+        return
+    from zoozl.reload import Reload, reloading
+
+    others = [config.folder / ".env", *([config.path.absolute()] if config.path is not None else [])]
+    async with reloading(Reload(bot, config.settings.extensions, [config.folder, Path.cwd()], others)):
+        yield
 
 
 def _tune() -> None:
@@ -249,20 +288,5 @@ def start(conf: Mapping[str, Any]) -> None:
     Raises ConfigError if it cannot be used.
     """
     config = configuration.from_dict(conf)
-    configure_logging(config.settings.log_level)
+    logs.configure(config)
     asyncio.run(run(config, lambda lines: log.info("up: %s", "; ".join(lines))))
-
-
-def configure_logging(level: str | int) -> None:
-    """Log lines to standard error, each with the turn that it belongs to."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_with_turn)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s [%(turn)s] %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper() if isinstance(level, str) else level)
-
-
-def _with_turn(record: logging.LogRecord) -> bool:
-    record.turn = turn_id.get() or "-"
-    return True

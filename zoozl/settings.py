@@ -2,7 +2,8 @@
 
 import logging
 import re
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -10,16 +11,23 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+# A key of the vault: 32 bytes in base64, as Fernet has them.
+VAULT_KEY = r"[A-Za-z0-9_-]{43}="
 # Tables that are named already, for what is not built in yet.
-RESERVED = ("jobs", "conversation", "vault", "admin", "llm", "rooms")
+RESERVED = ("jobs", "conversation", "admin", "llm", "rooms")
 HOUR = 3600.0
 DAY = 24 * HOUR
+# Levels that the standard library has no names for.
+LEVELS = {"TRACE": 5, "SUCCESS": 25}
 
 
 def _not_blank(value: str) -> str:
@@ -31,6 +39,13 @@ def _not_blank(value: str) -> str:
 def _not_blank_secret(value: SecretStr) -> SecretStr:
     _not_blank(value.get_secret_value())
     return value
+
+
+def _vault_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if not re.fullmatch(VAULT_KEY, text):
+        raise PydanticCustomError("vault_key", "is no key of the vault: `zoozl vault new-key` makes one")
+    return SecretStr(text)
 
 
 def _module_name(value: str) -> str:
@@ -51,12 +66,21 @@ def _log_level(value: object) -> str | int:
     """A level's name in upper case, or its number."""
     if isinstance(value, str):
         name = value.strip().upper()
-        if name in logging.getLevelNamesMapping():
+        if name in logging.getLevelNamesMapping() or name in LEVELS:
             return name
         value = int(name) if re.fullmatch("[0-9]{1,9}", name) else None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise PydanticCustomError("log_level", "must be DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
     return value
+
+
+def _log_file(value: str) -> str:
+    name = value.strip()
+    return name.upper() if name.upper() in ("STDOUT", "STDERR") else name
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _fallback(value: str) -> str:
@@ -78,6 +102,23 @@ def _callback(value: object) -> object:
     return value
 
 
+def _base_url(value: str) -> str:
+    # Neither a password nor a key belongs into an address: addresses are shown at the start and in errors.
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#@]*)?", value):
+        raise PydanticCustomError(
+            "base_url", "must begin with http:// or https:// and a host, without user, password, ? and #"
+        )
+    return value.rstrip("/")
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise PydanticCustomError(
+            "variable", "must be the name of an environment variable in capitals, not the key itself"
+        )
+    return value
+
+
 def _age(value: object) -> object:
     """Seconds of a time like "30d", None for "never"."""
     if value == "never":
@@ -88,18 +129,34 @@ def _age(value: object) -> object:
     return float(found[1]) * {"s": 1, "m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}[found[2]]
 
 
+def _spelled_age(value: float | None) -> str:
+    """The shortest time like "30d" for a number of seconds."""
+    if value is None:
+        return "never"
+    units = {"d": DAY, "h": HOUR, "m": 60.0, "s": 1.0}
+    unit = next((unit for unit in units if value % units[unit] == 0), "s")
+    return f"{value / units[unit]:.0f}{unit}"
+
+
 def _dedup(value: object) -> object:
     return value if isinstance(value, dict) else {"default": value}
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
 Secret = Annotated[SecretStr, AfterValidator(_not_blank_secret)]
+VaultKey = Annotated[SecretStr, AfterValidator(_vault_key)]
 Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 Switch = Annotated[bool, Field(strict=True)]
 ModuleName = Annotated[str, AfterValidator(_module_name)]
-Age = Annotated[float | None, BeforeValidator(_age)]
+AGE_SCHEMA = {"type": "string", "pattern": r"^(never|\s*[0-9]{1,9}\s*[smhdw]\s*)$", "title": "age"}
+Age = Annotated[
+    float | None,
+    BeforeValidator(_age),
+    PlainSerializer(_spelled_age, return_type=str, when_used="json"),
+    WithJsonSchema(AGE_SCHEMA),
+]
 
 
 class Settings(BaseModel):
@@ -121,6 +178,12 @@ class Settings(BaseModel):
     log_level: Annotated[str | int, BeforeValidator(_log_level)] = Field(
         default="INFO", description="Least important level that is logged: a name in any case, or a number."
     )
+    log_file: Annotated[Text, AfterValidator(_log_file)] = Field(
+        default="STDERR", description="Where log lines go: STDERR, STDOUT, or a file, which may be rotated."
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        default="text", description="How log lines look: text for people, json for programs (an object a line)."
+    )
     auth_required: Switch = Field(
         default=False, description="Answer nobody who has not proved an identity to the channel."
     )
@@ -131,8 +194,9 @@ class Settings(BaseModel):
     threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
         default=None, description="Least similarity at which an alias matches; the router's own if absent."
     )
-    embedder: Annotated[str | object, AfterValidator(_embedder)] = Field(
-        default="minilm", description="What turns text into vectors: a bundled name or package.module:Class."
+    embedder: Annotated[str | object, AfterValidator(_embedder), WithJsonSchema({"type": "string"})] = Field(
+        default="minilm",
+        description="What turns text into vectors: minilm (bundled), sentence:MODEL, openai:MODEL, package.module:Class.",
     )
     operation_callback: Annotated[Any, AfterValidator(_callback)] = Field(
         default=None, description="Function called for websocket operations; only given from Python."
@@ -158,7 +222,10 @@ class Settings(BaseModel):
 
 
 class Retention(BaseModel):
-    """`[retention]`: how old things get in the store, in seconds; None is for ever."""
+    """`[retention]`: how old things get in the store.
+
+    In seconds here; None is for ever.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -167,7 +234,11 @@ class Retention(BaseModel):
         default=7 * DAY, description="Replies for talkers who do not come back; then they are dead letters."
     )
     dead: Age = Field(default=30 * DAY, description="Dead letters.")
-    dedup: Annotated[dict[str, Age], BeforeValidator(_dedup)] = Field(
+    dedup: Annotated[
+        dict[str, Age],
+        BeforeValidator(_dedup),
+        WithJsonSchema({"anyOf": [AGE_SCHEMA, {"type": "object", "additionalProperties": AGE_SCHEMA}]}),
+    ] = Field(
         default={"default": 2 * DAY},
         description="How long a repeated event is known as such, by channel; `default` is for the others.",
     )
@@ -178,8 +249,70 @@ class Retention(BaseModel):
         return {"default": 2 * DAY, **value}
 
 
+class OpenAI(BaseModel):
+    """`[openai]`: the endpoint that `embedder = "openai:MODEL"` asks, OpenAI's or one that speaks like it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        default="https://api.openai.com/v1", description="Address that /embeddings is added to."
+    )
+    api_key_env: Annotated[str, AfterValidator(_variable)] = Field(
+        default="OPENAI_API_KEY", description="Environment variable (or line of .env) that holds the key."
+    )
+    timeout: Seconds = Field(default=10.0, description="Seconds one request may take, with its second and third try.")
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=65536)] | None = Field(
+        default=None, description="Length of the vectors, for models that can shorten them; the model's own if absent."
+    )
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=2048)] = Field(
+        default=256, description="Most texts in one request."
+    )
+
+
+class Sentence(BaseModel):
+    """`[sentence]`: how `embedder = "sentence:MODEL"` runs its model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    device: Text = Field(default="cpu", description="Where it computes, as torch names it: cpu, cuda, mps ...")
+    threads: Annotated[int, Field(strict=True, ge=1, le=256)] = Field(
+        default=1, description="Threads for one text, on the CPU."
+    )
+    revision: Text | None = Field(default=None, description="Version of a model of the hub: a commit, tag or branch.")
+
+
+class VaultKeys(BaseModel):
+    """`[vault]`: the keys under which plugins' secrets of talkers (`context.vault`) are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    key: VaultKey | None = Field(
+        default=None, description="What `zoozl vault new-key` printed; best from the environment, ZOOZL_VAULT__KEY."
+    )
+    key_file: Text | None = Field(
+        default=None, description="Instead, a file with keys, one a line, the first one in use; chmod 600."
+    )
+    old_keys: list[VaultKey] = Field(
+        default=[], description="Keys that were in use before, until `zoozl vault rotate` is done; they only open."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.key is not None and self.key_file is not None:
+            raise PydanticCustomError("vault", "key and key_file: only one of them can be set")
+        if self.old_keys and self.key is None and self.key_file is None:
+            missing = [("key", "key_file")]
+            raise PydanticCustomError("requires", "old_keys needs a key", {"because": "old_keys", "missing": missing})
+        return self
+
+
 # Tables of zoozl's own, by name.
-TABLES: dict[str, type[BaseModel]] = {"retention": Retention}
+TABLES: dict[str, type[BaseModel]] = {
+    "retention": Retention,
+    "openai": OpenAI,
+    "sentence": Sentence,
+    "vault": VaultKeys,
+}
 
 
 class ChannelOptions(BaseModel):
@@ -189,6 +322,11 @@ class ChannelOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     enabled: Switch = Field(default=True, description="false switches the channel off and keeps its settings.")
+    # What `zoozl init` asks for; what `require` then misses it asks for as well.
+    asks: ClassVar[tuple[str, ...]] = ("port",)
+    # Options that name files, relative to the configuration's folder; a channel gets them absolute.
+    files: ClassVar[tuple[str, ...]] = ()
+
     port: Port | None = Field(default=None, description="Port it listens on; the channel is off without.")
     host: Text | None = Field(default=None, description="Address it listens on; the root host if absent.")
     type: Text | None = Field(
@@ -210,6 +348,12 @@ class ChannelOptions(BaseModel):
     def is_on(self) -> bool:
         """True when it has its port (or what starts it instead) and is not switched off."""
         return self.enabled and self.port is not None
+
+    def beside(self, folder: Path) -> Self:
+        """The same options, with the files they name as absolute paths, which are relative to `folder`."""
+        named = {name: getattr(self, name) for name in self.files}
+        found = {name: str(folder / file) for name, file in named.items() if file is not None}
+        return self.model_copy(update=found) if found else self
 
     def require(self, because: str, *wanted: str | tuple[str, ...]) -> None:
         """Raise unless each wanted option is set; of a tuple one is enough. `because` is what calls for them.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from zoozl.chatbot.message import Message
 from zoozl.chatbot.question import Field, Kind, Question, plain, understand
 from zoozl.chatbot.run import maybe
 from zoozl.errors import AskTimeout
@@ -41,6 +42,8 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
         entry = run.recorded("reject", "answer", "timeout")
         if entry is None:
             entry = await _live(run, question, validate)
+        elif entry.kind == "answer" and "said" in entry.value:
+            run.heard(Message(*entry.value["said"]))
         if entry.kind == "timeout":
             if default is MISSING:
                 raise AskTimeout
@@ -76,9 +79,12 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
         return run.record("reject", reason)
     if question.secret:
         run.keep_secret()
-    packed = run.seal(value) if question.secret else {"value": value}
-    run.heard(event.message)
-    return run.record("answer", packed)
+        return run.record("answer", run.seal(value))
+    message = event.message
+    run.heard(message)
+    # Heard again in a replay, so that `last_message` is what it was; its files stay with the history.
+    said = [message.text, message.author, message.timestamp, message.id]
+    return run.record("answer", {"value": value, "said": said})
 
 
 async def _valid(value: Any, validate: Validate | None) -> tuple[Any, str]:

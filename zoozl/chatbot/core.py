@@ -17,7 +17,7 @@ from zoozl.chatbot.lanes import Lanes
 from zoozl.chatbot.message import Address, Event, Message, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
-from zoozl.chatbot.run import Ending, Unwound
+from zoozl.chatbot.run import Ending, Run, Unwound
 from zoozl.chatbot.trace import turn_id
 from zoozl.chatbot.turn import APOLOGY, BUSY, MOST_REPLIES, Abandoned, Report, Services, Turn, committed
 from zoozl.chatbot.watch import Watch
@@ -50,13 +50,14 @@ class Chatbot:
         lane_depth: int = 100,
         dialog_ttl: float = 86400.0,
         kept_dialogs: int = 1_000,
-        scope_of: Callable[[Address], str] = lambda _: "",
+        scope_of: Callable[[Address], str] | None = None,
         clock: Clock | None = None,
+        new_run: Callable[..., Run] = Run,
     ) -> None:
         """`senders` by channel name; `turn_timeout` and `dialog_ttl` in seconds; `scope_of` gives a room's scope.
 
-        At most `kept_dialogs` coroutines wait in memory; the others begin again from their journals. Raises
-        ConfigError for an unknown `fallback`.
+        At most `kept_dialogs` coroutines wait in memory; the others begin again from their journals. `new_run` makes
+        each Run, for those who want to watch. Raises ConfigError for an unknown `fallback`.
         """
         self.root = root
         self.router_for = partial(Router, embedding=root.embedding, fallback=fallback, threshold=threshold)
@@ -71,6 +72,9 @@ class Chatbot:
         self._lanes = Lanes(self._work, depth=lane_depth)
         self._running: dict[str, Turn] = {}
         self._clock = clock if clock is not None else WallClock()
+        if clock is not None:
+            self._outbox.now = clock.time
+        self._new_run = new_run
         self._scope_of = scope_of
         self._dialog_ttl = dialog_ttl
         self._dialogs = Dialogs(self._store, self._clock, self.receive, kept_dialogs)
@@ -104,6 +108,7 @@ class Chatbot:
             lane_of=self.lane_of,
             receive=self.receive,
             queued=self._queued,
+            new_run=self._new_run,
         )
         await self._recover()
         self._open = True
@@ -251,7 +256,7 @@ class Chatbot:
 
     def lane_of(self, address: Address) -> str:
         """Whose state an address means, by the scope of its room."""
-        return scope_key(address, self._scope_of(address))
+        return scope_key(address) if self._scope_of is None else scope_key(address, self._scope_of(address))
 
     async def knows(self, address: Address) -> bool:
         """Whether there is a conversation here: messages of its thread need no mention. Raises StoreError."""
@@ -364,6 +369,10 @@ class Chatbot:
     def left(self) -> int:
         """How many plugins run on although they were cancelled and nobody waits for them."""
         return len(self._lanes.left)
+
+    async def let_go(self) -> None:
+        """Let go of the coroutines that wait; their dialogs begin again from their journals, as after a restart."""
+        await self._dialogs.close()
 
     async def look_at_deadlines(self) -> None:
         """Begin at once with what is due; it happens by itself, but not at the very moment."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from zoozl.chatbot.arguments import Arguments, UsageError
 from zoozl.chatbot.cancel import normalize
 from zoozl.chatbot.conversation import Conversation
 from zoozl.chatbot.package import Package
@@ -34,6 +35,9 @@ class Interface:
     """How help, logs and the configuration call it; the class name when empty."""
     description: str = ""
     usage: str = ""
+    """How its command is written, for help and usage errors; made from `arguments` when empty."""
+    arguments: Any = None
+    """What its commands take: a dataclass or a pydantic model. `package.arguments` is an instance of it."""
     sticky: bool = False
     """Keep the floor until `finish()`, cancel or the idle limit, even if nothing was written to `data`."""
     timeout: float | None = None
@@ -82,7 +86,9 @@ class Plugin:
         "_consume",
         "_two",
         "aliases",
+        "arguments",
         "busy",
+        "commands",
         "context",
         "debounce",
         "decides",
@@ -106,6 +112,8 @@ class Plugin:
         self.module = type(interface).__module__
         self.name = interface.name or type(interface).__name__
         self.aliases = _aliases(interface)
+        self.commands = tuple(alias for alias in self.aliases if alias.startswith("/"))
+        self.arguments = _arguments(interface, self.name, self.commands)
         self.key = f"{self.module}:{type(interface).__qualname__}"
         self.sticky = bool(interface.sticky)
         self.dm_only = bool(interface.dm_only)
@@ -124,6 +132,23 @@ class Plugin:
         self._two = _takes(interface.consume, self.name, "consume", ("context, package", "package")) != 1
         self._complete = _bind_complete(interface, self.name)
         self.decides = type(interface).is_complete is not Interface.is_complete
+
+    def usage(self, mark: str = "/") -> str:
+        """How its command is written, "" if it has none; `mark` is what commands begin with where this is read."""
+        if self.interface.usage or not self.commands:
+            return self.interface.usage
+        command = mark + self.commands[0][1:]
+        return f"{command} {self.arguments.usage}".rstrip() if self.arguments is not None else command
+
+    def takes(self, line: str) -> bool:
+        """Whether `line` may follow its command; nothing may if no arguments are declared. Raises what validators do."""
+        if self.arguments is None:
+            return not line.strip()
+        try:
+            self.arguments.parse(line)
+        except UsageError:
+            return False
+        return True
 
     def consume(self, package: Package) -> Any:
         """Call the plugin: what it returns, a coroutine if it is async."""
@@ -167,9 +192,19 @@ def _alias(written: str, plugin: str) -> str:
     if command == "/" or len(command.split()) > 1:
         raise ExtensionError(
             f'plugin {plugin}: the command {written!r} must be one word like "/start"; what follows it in a message '
-            "is in package.last_message_text"
+            "is in package.last_message_text, or in package.arguments if you declare `arguments`"
         )
     return command
+
+
+def _arguments(interface: Interface, name: str, commands: tuple[str, ...]) -> Arguments | None:
+    if not isinstance(interface.usage, str):
+        raise ExtensionError(f"plugin {name}: usage must be a text, not {interface.usage!r}")
+    if interface.arguments is None:
+        return None
+    if not commands:
+        raise ExtensionError(f'plugin {name} has arguments but no command: it needs an alias like "/start"')
+    return Arguments(interface.arguments, name)
 
 
 def _seconds(interface: Interface, name: str, what: str) -> float | None:

@@ -23,6 +23,7 @@ LONGEST_DELAY = 300.0
 MOST_ATTEMPTS = 20
 CLOSE_TIMEOUT = 2.0
 MOST_UNCONFIRMED = 1_000
+JUST_NOW = 60.0
 
 
 class Outbox:
@@ -35,6 +36,8 @@ class Outbox:
     def __init__(self, store: Store, author: str = "") -> None:
         self._store = store
         self.author = author
+        self.now = time.time
+        """What the bot says is said at this time, in seconds since the epoch."""
         self.senders: dict[str, Sender] = {}
         self._keeps: dict[str, Callable[[Address], bool]] = {}
         self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
@@ -56,13 +59,18 @@ class Outbox:
     def compose(self, message: str | Message) -> Message:
         """A plugin's words as the bot's message. Raises TypeError."""
         if isinstance(message, str):
-            return Message(message, self.author, from_bot=True)
+            return Message(message, self.author, self.now(), from_bot=True)
         if isinstance(message, Message):
             author = message.author or self.author
-            composed = Message(message.parts, author, message.timestamp, message.id, from_bot=True)
+            composed = Message(message.parts, author, self._said(message), message.id, from_bot=True)
             composed.question, composed.stream = message.question, message.stream
             return composed
         raise TypeError(f"a bot answers with a str or a Message, not with {type(message).__name__}")
+
+    def _said(self, message: Message) -> float:
+        """When a plugin's message was said: one that it has just made took the computer's time."""
+        just_now = self.now is not time.time and abs(time.time() - message.timestamp) < JUST_NOW
+        return self.now() if just_now else message.timestamp
 
     def tell(self, address: Address, message: str | Message) -> None:
         """Send something that answers nothing. From the loop or from a thread. Raises RuntimeError before `start`."""
@@ -226,7 +234,8 @@ class Outbox:
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
             return self._failed(reply, exc)
         hit("sent")
-        log.debug("reply %s is sent", reply.key)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("reply %s is sent", reply.key)
         if arrived is False:
             waiting = self._unconfirmed.setdefault(reply.lane, deque())
             waiting.append(reply)

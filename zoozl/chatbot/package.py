@@ -34,6 +34,7 @@ class Package:
         message: Message | None = None,
         matched: bool = False,
         identity: Identity | None = None,
+        arguments: Any = None,
         run: Run | None = None,
     ) -> None:
         self.conversation = conversation
@@ -45,6 +46,8 @@ class Package:
         """Whether the message called for this plugin; False if it only falls back to it."""
         self.identity = identity
         """Who the talker has proved to be, with `claims` and `roles`; None when nobody proved anything."""
+        self.arguments = arguments
+        """What was written after the command, as the plugin's `arguments` declare; None if it was not called by one."""
         self.finished = False
         self._run = run
         self._seen: list[tuple[Message, MessagePart, bool]] = []

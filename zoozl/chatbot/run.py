@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,8 @@ class Run:
     start = ""
     before = "{}"
     """`conversation.data` as it was at the beginning."""
+    drawn: dict[str, Any] | None = None
+    """Of a command with arguments: what must be the same if it is run again."""
     message: Message | None = None
     """What it was begun with."""
     _cursor = 0
@@ -96,7 +99,7 @@ class Run:
         self.number = number
         # The turn in which the plugin is, while it goes through the past.
         self._at = abs(number)
-        self._first = turn
+        self._first: Turn | None = turn
         self.task = turn.task
         self.package: Package | None = None
 
@@ -177,7 +180,8 @@ class Run:
             if self.turn is not None:
                 self._at = self.turn.receipt.seq
             self.check()
-        if self.offer is None:
+        if self.offer is None or not self._was_open(question, deadline):
+            self.offer = None
             await self._park(question, deadline)
         offer, self.offer = self.offer, None
         if self.turn is not None:
@@ -187,6 +191,15 @@ class Run:
             raise DialogEnded(self.ending)
         assert offer is not None
         return offer
+
+    def _was_open(self, question: Question | None, deadline: float | None) -> bool:
+        """Whether the offer is for this; a crash may have cut its turn after the journal had taken it."""
+        dialog = self.dialog
+        if dialog is None:
+            return True
+        if dialog.question is None or question is None:
+            return dialog.question is question and dialog.deadline == deadline
+        return dialog.question.id == question.id
 
     async def _park(self, question: Question | None, deadline: float | None) -> None:
         turn = self.turn
@@ -294,6 +307,10 @@ class Run:
         self._stored = len(journal)
         event = turn.receipt.event
         earlier = self.dialog
+        question, deadline = self.question, self.deadline
+        if earlier is not None and question is None and deadline is None:
+            # The turn goes on: if a crash cuts it, its event must find the dialog as it did before.
+            question, deadline = earlier.question, earlier.deadline
         self.dialog = Dialog(
             self.number,
             turn.receipt.lane,
@@ -302,8 +319,8 @@ class Run:
             earlier.address if earlier is not None else event.address,
             self.start,
             data,
-            self.question,
-            self.deadline,
+            question,
+            deadline,
             len(journal),
         )
         return Step(self.dialog, new, ended)
@@ -313,26 +330,98 @@ class Run:
 
         Comes back with WAITING, or not at all, when it asks: then the lane has gone on with another task.
         """
-        turn = self.turn
-        assert turn is not None
+        first, plugin, package = self.turn, self.plugin, self.package
+        assert first is not None
+        assert package is not None
         self.offer = offer
-        self._enter(turn)
+        self._enter(first)
         hit("before-consume")
+        ending, complete = Ending.DONE, True
         try:
-            ending, complete = await self._consume()
+            if plugin.is_async:
+                await plugin.consume(package)
+                if self.journal is not None and self._cursor < len(self.journal):
+                    raise Unfit(f"the plugin returned before entry {self._cursor}")
+                if plugin.decides:
+                    complete = await maybe(plugin.is_complete(package))
+            else:
+                self.on_thread = True
+                complete = await self._in_thread(package)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # the edge: a plugin's fault, sys.exit() included, ends its turn and nothing else
+            ending = self._failed(exc)
         finally:
             # The turn that it belongs to now.
             last, self.turn = self.turn, None
             if last is not None:
-                self._leave(last)
+                last.leave()
         hit("after-consume")
-        if self.detached:
+        if self.detached or last is None:
             raise Unwound
-        assert last is not None
-        if last is turn:
-            return ending, complete
-        self._hand(ending, complete)
+        if last.ended_by is not None:
+            ending, complete = last.ended_by, False
+            last.ended_by = None
+            if self.task is not None:
+                self.task.uncancel()
+            log.warning("plugin %s was stopped: %s", plugin.name, ending)
+        if last is first and self._handed is None:
+            return ending, bool(complete)
+        self._hand(ending, bool(complete))
         raise Unwound
+
+    def _failed(self, exc: BaseException) -> Ending:
+        """How a run ends that ended by an exception. Raises it if the server is stopping."""
+        if self.detached:
+            return Ending.CANCELLED
+        name = self.plugin.name
+        if isinstance(exc, asyncio.CancelledError):
+            turn = self.turn
+            if turn is not None and turn.ended_by is not None:
+                return turn.ended_by
+            if turn is None or self.task is None or self.task.cancelling():
+                raise exc  # the event stays in the inbox
+            log.error("plugin %s failed: it awaited something that was cancelled", name, exc_info=exc)
+        elif isinstance(exc, AskTimeout):
+            return Ending.EXPIRED
+        elif isinstance(exc, DialogEnded):
+            return Ending.ENDED
+        elif isinstance(exc, Unfit):
+            log.error("a dialog with plugin %s ends, its code has changed: %s", name, exc)
+            return Ending.UNFIT
+        elif isinstance(exc, Busy):
+            log.error("plugin %s has too many threads that do not come back", name)
+            return Ending.BUSY
+        else:
+            log.error("plugin %s failed", name, exc_info=exc)
+        return Ending.FAILED
+
+    async def again(self, offer: Event) -> tuple[Ending, bool]:
+        """Begin once more, from the journal; like `resume`, it comes back when the plugin asks."""
+        turn = self.turn
+        assert turn is not None
+        self._first = None
+        self._handed = self._services.loop.create_future()
+        self.task = self._services.loop.create_task(self._apart(offer))
+        return await self._until_handed(turn, self._handed)
+
+    async def _apart(self, offer: Event) -> None:
+        with suppress(Unwound):
+            await self.begin(offer)
+
+    async def _until_handed(self, turn: Turn, handed: asyncio.Future[tuple[Ending, bool]]) -> tuple[Ending, bool]:
+        task = self.task
+        # The turn may give its message to another plugin afterwards, in its own task.
+        own, turn.task = turn.task, task
+        try:
+            return await handed
+        except asyncio.CancelledError:
+            # The server is stopping.
+            if task is not None:
+                task.cancel()
+            raise
+        finally:
+            turn.task = own
 
     async def resume(self, turn: Turn, offer: Event | None) -> tuple[Ending, bool]:
         """Go on with a run that waits, on behalf of another turn."""
@@ -343,11 +432,10 @@ class Run:
         # As a plugin would see it if it ran again: what was said in between.
         if self.package is not None:
             self.package.conversation.messages[:] = turn.messages
-        turn.task = self.task
         self.silenced = False
         self._enter(turn)
         self._wake.set_result(None)
-        return await self._handed
+        return await self._until_handed(turn, self._handed)
 
     def silence(self) -> None:
         """Drop what is said from now on: the turn is being ended."""
@@ -370,55 +458,6 @@ class Run:
     def _leave(self, turn: Turn) -> None:
         turn.leave()
         self.turn = None
-
-    async def _consume(self) -> tuple[Ending, bool]:
-        plugin, package = self.plugin, self.package
-        assert package is not None
-        ending, complete = Ending.DONE, True
-        try:
-            if plugin.is_async:
-                await plugin.consume(package)
-                if self.journal is not None and self._cursor < len(self.journal):
-                    raise Unfit(f"the plugin returned before entry {self._cursor}")
-                if plugin.decides:
-                    complete = await maybe(plugin.is_complete(package))
-            else:
-                self.on_thread = True
-                complete = await self._in_thread(package)
-        except asyncio.CancelledError:
-            turn = self.turn
-            if self.detached:
-                return Ending.CANCELLED, False
-            if turn is None or turn.ended_by is None:
-                if turn is None or self.task is None or self.task.cancelling():
-                    raise  # the server is stopping; the event stays in the inbox
-                ending = Ending.FAILED
-                log.exception("plugin %s failed: it awaited something that was cancelled", plugin.name)
-        except AskTimeout:
-            ending = Ending.EXPIRED
-        except DialogEnded:
-            ending = Ending.ENDED
-        except Unfit as exc:
-            ending = Ending.UNFIT
-            log.error("a dialog with plugin %s ends, its code has changed: %s", plugin.name, exc)
-        except Busy:
-            ending = Ending.BUSY
-            log.error("plugin %s has too many threads that do not come back", plugin.name)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # the edge: a plugin's fault, sys.exit() included, ends its turn and nothing else
-            if self.detached:
-                return Ending.CANCELLED, False
-            ending = Ending.FAILED
-            log.exception("plugin %s failed", plugin.name)
-        turn = self.turn
-        if turn is not None and turn.ended_by is not None:
-            ending, complete = turn.ended_by, False
-            turn.ended_by = None
-            if self.task is not None:
-                self.task.uncancel()
-            log.warning("plugin %s was stopped: %s", plugin.name, ending)
-        return ending, bool(complete)
 
     async def _in_thread(self, package: Package) -> Any:
         """Run a `def`; its time begins when it gets a thread, and it may wait for one as long as a turn may take."""

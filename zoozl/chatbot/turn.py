@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from zoozl.chatbot import waiting
+from zoozl.chatbot import commands, waiting
+from zoozl.chatbot.arguments import UsageError
 from zoozl.chatbot.clock import Clock
 from zoozl.chatbot.conversation import Conversation
 from zoozl.chatbot.dialogs import Dialogs
@@ -21,7 +22,7 @@ from zoozl.chatbot.package import Package
 from zoozl.chatbot.ports import Dialog, Done, Outcome, Receipt, Reply, State, Step, Store
 from zoozl.chatbot.question import Kind, understand
 from zoozl.chatbot.router import Route, Router, Rule
-from zoozl.chatbot.run import Ending, Run, maybe, to_json
+from zoozl.chatbot.run import Ending, Run, Unfit, maybe, to_json
 from zoozl.chatbot.trace import turn_id
 from zoozl.chatbot.watch import Watch
 from zoozl.chatbot.workers import Workers
@@ -38,9 +39,12 @@ NOTHING_TO_CANCEL = "There is nothing to cancel."
 EXPIRED = "Sorry, I have waited too long for an answer. Please begin again."
 CHANGED = "Sorry, I have changed meanwhile and lost the thread. Please begin again."
 IN_PRIVATE = "This is for the two of us: please write to me directly."
+UNKNOWN_COMMAND = "There is no {}. Did you mean {}?"
+USAGE = "{}\nUsage: {}"
 GO_ON_HERE = "Let us go on here: write “{}” to begin."
 
 CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
+UNKNOWN = (Rule.FALLBACK, Rule.UNKNOWN_COMMAND)
 
 MOST_REPLIES = 1_000
 MASK = "●●●"
@@ -107,6 +111,7 @@ class Services:
     """The same: its plugin waits for an answer."""
     queued: Callable[[Turn], list[Receipt]]
     """Take messages of the same talker that wait in the lane already."""
+    new_run: Callable[..., Run]
 
 
 class Abandoned(BaseException):
@@ -189,7 +194,11 @@ class Turn:
         text = event.message.text
         if (event.answer is not None or text.startswith(("/", "!"))) and await waiting.by_id(self, event):
             return
-        self._let_go_if_idle()
+        if self._subject:
+            self._let_go_if_idle()
+        if not self._dialogs and self._greeted:
+            await self._follow(await self._services.router.choose(text, self._subject, identity=event.identity))
+            return
         open_question = await waiting.open_question(self, event) if self._dialogs else None
         asked = open_question.question if open_question is not None else None
         route = await self._services.router.choose(
@@ -198,6 +207,7 @@ class Turn:
             going_on=bool(self._dialogs),
             asked=asked is not None,
             literal=asked is not None and asked.literal,
+            identity=event.identity,
         )
         if route.rule is Rule.QUESTION and open_question is not None:
             route = await self._interruption(open_question, text) or route
@@ -219,7 +229,13 @@ class Turn:
             again.question = asked
             self.say(again)
 
-    async def _follow(self, route: Route) -> None:
+    def _follow(self, route: Route) -> Coroutine[Any, Any, None]:
+        """To be awaited: do what a route says."""
+        if route.rule is Rule.ALIAS and route.plugin is not None:
+            return self._give(route, route.plugin, self.receipt.event.message)
+        return self._follow_rule(route)
+
+    async def _follow_rule(self, route: Route) -> None:
         message = self.receipt.event.message
         if route.rule in CANCELS:
             ended = await waiting.cancel(self)
@@ -230,11 +246,14 @@ class Turn:
                 self.report(route, Ending.DONE)
                 return
             self.receipt.cut = self.receipt.cut or ended
-        if route.rule is Rule.FALLBACK and self._dialogs and self.receipt.event.address.room:
+        if route.rule in UNKNOWN and self._dialogs and self.receipt.event.address.room:
             # Somebody else is asked in this room; what others say to each other is not for the bot.
             self.report(route, Ending.DONE)
         elif route.plugin is not None:
             await self._give(route, route.plugin, message)
+        elif route.rule is Rule.UNKNOWN_COMMAND:
+            self._append(UNKNOWN_COMMAND.format(route.alias, route.near))
+            self.report(route, Ending.DONE)
         else:
             log.warning("no plugin for a message, and none holds %r", route.alias)
             self.report(route, Ending.DONE)
@@ -258,7 +277,7 @@ class Turn:
 
     def _let_go_if_idle(self) -> None:
         """A subject in which nothing was said for long is over."""
-        plugin = self._services.router.holder(self._subject) if self._subject else None
+        plugin = self._services.router.holder(self._subject)
         if plugin is None or len(self.messages) < 2:
             return
         limit = plugin.idle_timeout if plugin.idle_timeout is not None else self._services.idle
@@ -285,11 +304,26 @@ class Turn:
             return
         if plugin.busy == "merge" and message is not None and not self.receipt.recovered:
             message = await self._merge(plugin, message)
+        arguments = drawn = None
+        if route.rule is Rule.COMMAND and plugin.arguments is not None and message is not None:
+            try:
+                line = commands.split(message.text)[1]
+                arguments = plugin.arguments.parse(line)
+                drawn = plugin.arguments.drawn(line, arguments)
+            except UsageError as exc:
+                self._append(USAGE.format(exc, plugin.usage(message.text.lstrip()[0])))
+                self.report(route, Ending.REFUSED)
+                return
+            except Exception:  # the edge: validators are the plugin's
+                log.exception("the arguments of plugin %s failed", plugin.name)
+                self._append(APOLOGY)
+                self.report(route, Ending.FAILED)
+                return
         holds = self._holds(plugin)
         before = self._data if holds else "{}"
         # The greeting before a first answer is a run of its own.
         number = -self.receipt.seq if route.rule is Rule.GREETING and message is None and event.kind != "connect" else 0
-        run = Run(self._services, plugin, self, number or self.receipt.seq)
+        run = self._services.new_run(self._services, plugin, self, number or self.receipt.seq)
         conversation = Conversation(
             self._state.uuid,
             self._state.talker,
@@ -305,16 +339,18 @@ class Turn:
             message=message,
             matched=route.rule is not Rule.FALLBACK,
             identity=event.identity,
+            arguments=arguments,
             run=run,
         )
         self._route, self.alias = route, route.alias
         if plugin.is_async:
             run.before = before
+            run.drawn = drawn
             run.message = message
             if self.receipt.recovered and (dialog := self.find(run.number)) is not None:
                 run.replay(dialog, await self._services.store.entries(dialog.id))
         ending, complete = await run.begin()
-        await self.settle(route, run, ending, complete)
+        self.settle(route, run, ending, complete)
 
     def find(self, number: int) -> Dialog | None:
         """A dialog of this conversation by its number."""
@@ -360,10 +396,7 @@ class Turn:
                 run.detach()
             run = None
         if plugin is None:
-            log.error("a dialog ends, its plugin %s is not loaded any more", dialog.plugin)
-            self._steps = [*self._steps, Step(dialog, ended=True)]
-            self._append(CHANGED)
-            self.report(route, Ending.UNFIT)
+            self._lost(dialog, route, "is not loaded any more")
             return
         if event is not None and event.kind == "message" and plugin.roles and not may_use(event.identity, plugin.roles):
             if run is not None:
@@ -376,17 +409,35 @@ class Turn:
             run.ending = end
             ending, complete = await run.resume(self, event)
         else:
-            run = Run(self._services, plugin, self, dialog.id)
+            run = self._services.new_run(self._services, plugin, self, dialog.id)
             run.replay(dialog, await self._services.store.entries(dialog.id))
             run.ending_later = end
-            self._again(run, dialog)
-            ending, complete = await run.begin(event if event is not None else Event(dialog.address, Message()))
-        await self.settle(route, run, ending, complete)
+            try:
+                self._again(run, dialog)
+            except Unfit as exc:
+                self._lost(dialog, route, str(exc))
+                return
+            ending, complete = await run.again(event if event is not None else Event(dialog.address, Message()))
+        self.settle(route, run, ending, complete)
+
+    def _lost(self, dialog: Dialog, route: Route, why: str) -> None:
+        """A dialog cannot go on."""
+        log.error("a dialog ends, its plugin %s %s", dialog.plugin, why)
+        self._steps = [*self._steps, Step(dialog, ended=True)]
+        self._append(CHANGED)
+        self.report(route, Ending.UNFIT)
 
     def _again(self, run: Run, dialog: Dialog) -> None:
-        """The package that a dialog began with."""
+        """The package that a dialog began with. Raises Unfit."""
         start = waiting.load_start(dialog.start)
         run.before = start.data
+        run.drawn = start.drawn
+        arguments = None
+        if start.drawn is not None and run.plugin.arguments is not None and start.message is not None:
+            try:
+                arguments = run.plugin.arguments.parse(commands.split(start.message.text)[1], start.drawn)
+            except Exception as exc:  # the edge: validators are the plugin's
+                raise Unfit("no longer takes the arguments that it began with") from exc
         conversation = Conversation(
             self._state.uuid, self._state.talker, start.ongoing, dialog.alias, self.messages, json.loads(start.data)
         )
@@ -397,10 +448,11 @@ class Turn:
             message=start.message,
             matched=start.matched,
             identity=self.receipt.event.identity or start.identity,
+            arguments=arguments,
             run=run,
         )
 
-    async def settle(self, route: Route, run: Run, ending: Ending, complete: bool) -> None:
+    def settle(self, route: Route, run: Run, ending: Ending, complete: bool) -> None:
         """What a run leaves behind in this turn."""
         if self.abandoned:
             log.warning("plugin %s came back at last; its turn was over long ago", run.plugin.name)
@@ -444,6 +496,9 @@ class Turn:
             package.unmark()
         if ending in EXCUSES:
             self._append(EXCUSES[ending])
+        if ending is not Ending.WAITING:
+            # They know each other: taken apart here, they need not wait for the garbage collector.
+            run.package = self._run = None
         self.report(route, ending)
 
     def _wait(self, run: Run, data: str) -> None:
@@ -469,12 +524,13 @@ class Turn:
         self._run = None
         self.task = asyncio.current_task(self._services.loop)
         turn_id.set(self.receipt.seq)
-        await self.settle(route, run, Ending.WAITING, False)
+        self.settle(route, run, Ending.WAITING, False)
         event = self.receipt.event
         if route.rule is Rule.GREETING and event.kind == "message":
             # It was greeted with a question, and its message has not been answered yet.
             self._greeted = True
-            await self._follow(await self._services.router.choose(event.message.text, self._subject))
+            text = event.message.text
+            await self._follow(await self._services.router.choose(text, self._subject, identity=event.identity))
         await self._commit()
 
     def on_end(self, plugin: Plugin, conversation: Conversation, reason: str) -> None:
@@ -597,12 +653,11 @@ class Turn:
         # The talker's own line comes before the first answer, once.
         if event.kind == "message" and not receipt.archived:
             receipt.archived = True
-            said = [self._masked(event.message), *(other.event.message for other in self.also), *said]
+            own = self._masked(event.message) if self.secret else event.message
+            said = [own, *(other.event.message for other in self.also), *said] if self.also else [own, *said]
         return replies, said
 
     def _masked(self, message: Message) -> Message:
-        if not self.secret:
-            return message
         masked = Message(MASK, message.author, message.timestamp, message.id)
         # For the plugins that are told what was said lately, too.
         self.messages[:] = [masked if m is message else m for m in self.messages]

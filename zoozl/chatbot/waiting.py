@@ -39,6 +39,7 @@ class Start:
     ongoing: bool
     matched: bool
     identity: Identity | None
+    drawn: dict[str, Any] | None
 
 
 def dump_start(run: Run) -> str:
@@ -62,6 +63,8 @@ def dump_start(run: Run) -> str:
     if package.identity is not None:
         identity = package.identity
         packed["identity"] = [identity.talker, dict(identity.claims), sorted(identity.roles)]
+    if run.drawn is not None:
+        packed["drawn"] = run.drawn
     return json.dumps(packed)
 
 
@@ -77,7 +80,7 @@ def load_start(text: str) -> Start:
     if "identity" in packed:
         talker, claims, roles = packed["identity"]
         identity = Identity(talker, claims, frozenset(roles))
-    return Start(message, packed["data"], packed["ongoing"], packed["matched"], identity)
+    return Start(message, packed["data"], packed["ongoing"], packed["matched"], identity, packed.get("drawn"))
 
 
 def may_answer(dialog: Dialog, talker: str) -> bool:
@@ -90,9 +93,11 @@ async def open_question(turn: Turn, event: Event) -> Dialog | None:
 
     One whose time was over before the message came is told so first.
     """
-    for _ in range(len(turn.dialogs)):
-        dialog = next((d for d in reversed(turn.dialogs) if may_answer(d, event.address.talker)), None)
-        if dialog is None or dialog.deadline is None or turn.receipt.at < dialog.deadline:
+    # What an expired one asks next was not asked yet when the message came: each is looked at once.
+    for dialog in reversed(turn.dialogs):
+        if not may_answer(dialog, event.address.talker):
+            continue
+        if dialog.deadline is None or turn.receipt.at < dialog.deadline:
             return dialog
         await _expire(turn, dialog)
     return None

@@ -21,7 +21,7 @@ def write_step(db: sqlite3.Connection, step: Step) -> None:
         return
     db.execute(
         "INSERT INTO dialog VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " data = excluded.data, question = excluded.question, question_id = excluded.question_id,"
+        " start = excluded.start, data = excluded.data, question = excluded.question, question_id = excluded.question_id,"
         " deadline = excluded.deadline, at = excluded.at",
         dump_dialog(dialog, time.time()),
     )

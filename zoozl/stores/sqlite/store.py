@@ -349,7 +349,8 @@ class _Kept:
 def _read_conversation(db: sqlite3.Connection, lane: str) -> Loaded:
     row = db.execute("SELECT uuid, talker, subject, greeted, data FROM conversation WHERE lane = ?", (lane,)).fetchone()
     if row is None:
-        return Loaded(None, [])
+        # A first message may have been cut after its dialog had been noted.
+        return Loaded(None, [], dialogs.of_lane(db, lane))
     uuid, talker, subject, greeted, data = row
     state = State(uuid, talker, subject, bool(greeted), data)
     return Loaded(state, latest(db, lane, 0, WINDOW), dialogs.of_lane(db, lane))
