@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -19,17 +20,22 @@ from zoozl import logs, redaction, registry
 from zoozl.channels.http import CannotListen, Listeners, TLSFault
 from zoozl.chatbot import InterfaceRoot
 from zoozl.chatbot.core import Chatbot
-from zoozl.chatbot.ports import Store
+from zoozl.chatbot.message import Address
+from zoozl.chatbot.ports import Embedder, Store
 from zoozl.config import Config
 from zoozl.config.environment import read_dotenv
 from zoozl.errors import ConfigError, ExtensionError, describe
+from zoozl.settings import Dialogs, RoomOptions
 from zoozl.storage import open_store, sqlite_file
 
 log = logging.getLogger(__name__)
 
 
-def compose(config: Config, store: Store) -> Chatbot:
-    """The bot that a configuration describes, not started. Raises ConfigError."""
+def compose(config: Config, store: Store, *, embedder: Embedder | None = None, **options: Any) -> Chatbot:
+    """The bot that a configuration describes, not started. Raises ConfigError.
+
+    `embedder` takes the place of the configured one; `options` are further ones of Chatbot.
+    """
     settings = config.settings
     cipher = None
     if "vault" in config.tables:
@@ -39,7 +45,8 @@ def compose(config: Config, store: Store) -> Chatbot:
     try:
         tables = {name: table.model_dump(exclude_unset=True) for name, table in config.tables.items()}
         environ = {**read_dotenv(config.folder / ".env")[0], **os.environ}
-        embedder = registry.embedder(settings.embedder, tables, config.folder, environ)
+        if embedder is None:
+            embedder = registry.embedder(settings.embedder, tables, config.folder, environ)
         redaction.remember(getattr(embedder, "secrets", ()))
     except ConfigError as exc:
         raise config.error("embedder", str(exc)) from exc
@@ -53,14 +60,16 @@ def compose(config: Config, store: Store) -> Chatbot:
     try:
         for warning in config.check_tables(root.plugins.names()):
             log.warning("%s", warning)
-        return _chatbot(config, root)
+        return _chatbot(config, root, options)
     except BaseException:
         root.close()
         raise
 
 
-def _chatbot(config: Config, root: InterfaceRoot) -> Chatbot:
+def _chatbot(config: Config, root: InterfaceRoot, options: Mapping[str, Any]) -> Chatbot:
     settings = config.settings
+    dialogs = config.tables.get("conversation", Dialogs())
+    assert isinstance(dialogs, Dialogs)
     try:
         return Chatbot(
             root,
@@ -69,9 +78,30 @@ def _chatbot(config: Config, root: InterfaceRoot) -> Chatbot:
             turn_timeout=settings.turn_timeout,
             worker_threads=settings.worker_threads,
             lane_depth=settings.lane_depth,
+            dialog_ttl=math.inf if dialogs.ttl is None else dialogs.ttl,
+            kept_dialogs=dialogs.kept,
+            scope_of=_scopes(config),
+            **options,
         )
     except ConfigError as exc:
         raise config.error("fallback", str(exc)) from exc
+
+
+def _scopes(config: Config) -> Callable[[Address], str] | None:
+    """Whose conversation a message in a room is, by the settings of its channel; None if all is as usual."""
+    channels = {
+        name: (options.scope or "", options.scopes)
+        for name, options in config.channels.items()
+        if isinstance(options, RoomOptions) and (options.scope or options.scopes)
+    }
+    if not channels:
+        return None
+
+    def scope_of(address: Address) -> str:
+        default, rooms = channels.get(address.channel, ("", {}))
+        return rooms.get(address.room, default) if address.room else ""
+
+    return scope_of
 
 
 class Server:
@@ -224,7 +254,9 @@ async def _upkeep(config: Config, store: Store, bot: Chatbot) -> AsyncIterator[N
     assert isinstance(store, SQLiteStore)
     sweep = asyncio.create_task(Sweep(store, Ages(**config.retention.model_dump())).run(), name="zoozl-sweep")
     try:
-        async with Control(store, found[0], getattr(bot, "take_up", None), bot.root.vault.cipher):
+        async with Control(
+            store, found[0], getattr(bot, "take_up", None), bot.root.vault.cipher, getattr(bot, "let_go", None)
+        ):
             yield
     finally:
         sweep.cancel()

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 # A key of the vault: 32 bytes in base64, as Fernet has them.
 VAULT_KEY = r"[A-Za-z0-9_-]{43}="
 # Tables that are named already, for what is not built in yet.
-RESERVED = ("jobs", "conversation", "admin", "llm", "rooms")
+RESERVED = ("jobs", "admin", "llm", "rooms")
 HOUR = 3600.0
 DAY = 24 * HOUR
 # Levels that the standard library has no names for.
@@ -157,6 +157,9 @@ Age = Annotated[
     PlainSerializer(_spelled_age, return_type=str, when_used="json"),
     WithJsonSchema(AGE_SCHEMA),
 ]
+
+
+Scope = Literal["user", "room", "thread", "user_in_thread"]
 
 
 class Settings(BaseModel):
@@ -306,9 +309,23 @@ class VaultKeys(BaseModel):
         return self
 
 
+class Dialogs(BaseModel):
+    """`[conversation]`: dialogs that wait for an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    ttl: Age = Field(
+        default=DAY, description="A dialog or subject in which nothing is said for so long ends by itself."
+    )
+    kept: Annotated[int, Field(strict=True, ge=1)] = Field(
+        default=1_000, description="Dialogs that wait in memory; the others begin again from their journals."
+    )
+
+
 # Tables of zoozl's own, by name.
 TABLES: dict[str, type[BaseModel]] = {
     "retention": Retention,
+    "conversation": Dialogs,
     "openai": OpenAI,
     "sentence": Sentence,
     "vault": VaultKeys,
@@ -369,3 +386,13 @@ class ChannelOptions(BaseModel):
             raise PydanticCustomError(
                 "requires", "{because} needs {text}", {"because": because, "missing": missing, "text": text}
             )
+
+
+class RoomOptions(ChannelOptions):
+    """What channels with rooms can be told besides."""
+
+    scope: Scope | None = Field(
+        default=None,
+        description="Whose conversation a message in a room belongs to: user, room, thread or user_in_thread.",
+    )
+    scopes: dict[str, Scope] = Field(default={}, description="The same for single rooms, by their ids.")

@@ -371,7 +371,7 @@ def test_a_key_of_a_planned_channel_that_is_off_is_warned_about_too(read: Read) 
     assert read(ON + "[slack]\nenabled = false\nport = 3").warnings == ()
 
 
-@pytest.mark.parametrize("name", ["jobs", "conversation", "admin", "llm", "rooms"])
+@pytest.mark.parametrize("name", ["jobs", "admin", "llm", "rooms"])
 def test_a_table_for_later_is_accepted_with_a_warning(read: Read, name: str) -> None:
     conf = read(ON + f"\n[{name}]\nx = 1")
     assert conf.warnings == (f"chatbot.toml:3: {name}: is not built in yet; the table does nothing",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -506,15 +507,16 @@ class Turn:
         plugin = run.plugin
         if run.question is not None:
             limit = plugin.idle_timeout if plugin.idle_timeout is not None else self._services.idle
-            idle = self._services.clock.time() + limit
-            run.deadline = min(run.deadline, idle) if run.deadline is not None else idle
+            if limit < math.inf:
+                idle = self._services.clock.time() + limit
+                run.deadline = min(run.deadline, idle) if run.deadline is not None else idle
         if not run.start:
             run.start = waiting.dump_start(run)
         step = run.step(self, data)
         self._steps = [*self._steps, step]
         self._services.dialogs.keep(run)
-        assert step.dialog.deadline is not None
-        self._services.dialogs.due_at(step.dialog.deadline)
+        if step.dialog.deadline is not None:
+            self._services.dialogs.due_at(step.dialog.deadline)
 
     async def finish_waiting(self) -> None:
         """In another task: the plugin that this turn began with waits, and the turn ends."""
