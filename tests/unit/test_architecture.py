@@ -30,12 +30,13 @@ ALLOWED = {
     "embedders": {"errors", "settings"},
     "stores": {"errors", "chatbot"},
     "plugins": {"chatbot"},
-    "testing": {"errors", "registry", "chatbot", "cipher"},
+    "testing": {"errors", "registry", "chatbot", "cipher", "stores", "config", "server"},
     "torture": {"errors", "chatbot", "config", "storage", "stores"},
 }
 SIBLINGS = ("channels", "embedders", "stores", "plugins")
 FREE = {"__init__", "__main__", "server", "cli", "cli_store", "cli_torture"}
 FREE |= {"checks", "cli_completion", "cli_config", "cli_doctor", "cli_init", "cli_new", "cli_vault"}
+FREE |= {"cli_record", "cli_test"}
 
 
 def imports(path):
@@ -80,10 +81,17 @@ def test_every_arrow_points_the_right_way(path):
         assert top in allowed or target in allowed, f"{module} imports {target}"
 
 
+# They are imported in functions there, for plugins that declare arguments.
+PYDANTIC = {"arguments.py", "declared.py"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "chatbot").rglob("*.py")), ids=lambda path: path.name)
 def test_the_core_imports_the_standard_library_and_numpy_only(path):
+    allowed = sys.stdlib_module_names | {"numpy", "zoozl"}
+    if path.name in PYDANTIC:
+        allowed |= {"pydantic", "pydantic_core"}
     for name in imports(path):
-        assert name.split(".")[0] in sys.stdlib_module_names | {"numpy", "zoozl"}, f"{path.name} imports {name}"
+        assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
 
 
 OPTIONAL = {

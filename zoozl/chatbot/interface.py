@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.arguments import Arguments, UsageError
@@ -40,6 +40,10 @@ class Interface:
     """What its commands take: a dataclass or a pydantic model. `package.arguments` is an instance of it."""
     sticky: bool = False
     """Keep the floor until `finish()`, cancel or the idle limit, even if nothing was written to `data`."""
+    threshold: float | None = None
+    """What a message has to score to be meant for it; 0.5 is where the aliases themselves put it, 1 is by the letter."""
+    thresholds: Mapping[str, float] = {}
+    """The same for single aliases: `{"alias": 0.7}`."""
     timeout: float | None = None
     """Seconds that one turn may take; None takes `turn_timeout` of the configuration."""
     roles: Collection[str] = ()
@@ -103,6 +107,8 @@ class Plugin:
         "name",
         "roles",
         "sticky",
+        "threshold",
+        "thresholds",
         "timeout",
     )
 
@@ -116,6 +122,8 @@ class Plugin:
         self.arguments = _arguments(interface, self.name, self.commands)
         self.key = f"{self.module}:{type(interface).__qualname__}"
         self.sticky = bool(interface.sticky)
+        self.threshold = _threshold(interface.threshold, self.name, "threshold")
+        self.thresholds = _thresholds(interface, self.name, self.aliases)
         self.dm_only = bool(interface.dm_only)
         self.interruptible = bool(interface.interruptible)
         self.busy = interface.busy
@@ -141,7 +149,7 @@ class Plugin:
         return f"{command} {self.arguments.usage}".rstrip() if self.arguments is not None else command
 
     def takes(self, line: str) -> bool:
-        """Whether `line` may follow its command; nothing may if no arguments are declared. Raises what validators do."""
+        """Whether `line` may follow its command; nothing may where no arguments are declared."""
         if self.arguments is None:
             return not line.strip()
         try:
@@ -214,6 +222,29 @@ def _seconds(interface: Interface, name: str, what: str) -> float | None:
     if isinstance(given, bool) or not isinstance(given, int | float) or not (0 < given < math.inf):
         raise ExtensionError(f"plugin {name}: {what} must be a number of seconds above 0, or None, not {given!r}")
     return float(given)
+
+
+def _threshold(given: Any, name: str, what: str) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+        raise ExtensionError(f"plugin {name}: {what} must be a number from 0 to 1, not {given!r}")
+    return float(given)
+
+
+def _thresholds(interface: Interface, name: str, aliases: Collection[str]) -> dict[str, float]:
+    given: Any = interface.thresholds
+    if not isinstance(given, Mapping):
+        raise ExtensionError(f"plugin {name}: thresholds must be numbers by alias, not {given!r}")
+    found = {}
+    for phrase, value in given.items():
+        alias = _alias(phrase, name) if isinstance(phrase, str) else phrase
+        if alias not in aliases:
+            raise ExtensionError(f"plugin {name}: thresholds names {phrase!r}, which is no alias of it")
+        threshold = _threshold(value, name, f"the threshold of {phrase!r}")
+        if threshold is not None:
+            found[alias] = threshold
+    return found
 
 
 def _roles(interface: Interface) -> frozenset[str]:

@@ -243,7 +243,7 @@ class Run:
     def shows(self, what: str) -> bool:
         """Whether the channel can show "forms", "choices" ..."""
         assert self.package is not None
-        return self._services.outbox.shows(self.package.address.channel, what)
+        return self._services.outbox.shows(self.package.address, what)
 
     def put(self, question: Question, text: str) -> None:
         """Say the text of a question, with what a channel needs for buttons."""
@@ -289,8 +289,14 @@ class Run:
         turn = self.turn
         if turn is None or self.detached or self._at != turn.receipt.seq or self.package is None:
             return
-        stream = self._services.outbox.sender_method(self.package.address.channel, "stream")
-        if stream is not None:
+        outbox = self._services.outbox
+        stream = outbox.sender_method(self.package.address.channel, "stream")
+        if stream is None:
+            return
+        # What was said before it stands above it: until that has gone out, there is nothing to be seen.
+        turn.flush()
+        if not outbox.busy(turn.receipt.lane):
+            turn.type(on=False, ever=False)
             await stream(turn.receipt.event.address, key, text)
 
     # For turns

@@ -52,6 +52,8 @@ MASK = "●●●"
 
 ROUTING, RUNNING, ENDING = range(3)
 MOMENT = 0.2
+# The talker is shown that the bot is at work after so many seconds, and again: platforms show it for five or so.
+TYPING_AFTER, TYPING_AGAIN = 0.3, 4.0
 # A plugin that was cancelled has so long to end; then the lane goes on without it.
 GRACE = 1.0
 
@@ -139,6 +141,8 @@ class Turn:
     plugin: Plugin | None = None
     """The one that is running."""
     _waits = False
+    _typed = 0.0
+    """When the talker was last shown that it is at work (loop time); 0.0: never."""
     _stage = ROUTING
     _run: Run | None = None
     _route: Route | None = None
@@ -564,6 +568,8 @@ class Turn:
         self._stage = ROUTING
         self.plugin = None
         self._services.watch.discard(self)
+        if self._typed:
+            self.type(on=False)
 
     def wait_for_thread(self, longest: float) -> None:
         """Its time has not begun yet."""
@@ -590,12 +596,21 @@ class Turn:
         if self.ended_by is not None:
             if now >= self.ended_at + GRACE and not self.abandoned:
                 self.abandoned = True
+                self.type(on=False)
                 self._services.watch.discard(self)
                 self._services.go_on_without(self)
         elif now >= self.deadline:
             self.end(Ending.BUSY if self._waits else Ending.TIMEOUT)
         elif not self.talking and now >= self.started + MOMENT:
             self.flush()
+        elif now >= (self._typed + TYPING_AGAIN if self._typed else self.started + TYPING_AFTER):
+            self.type(on=True)
+
+    def type(self, *, on: bool, ever: bool = True) -> None:
+        """Show the talker that the bot is at work, or not any more; with `ever` False not again in this turn."""
+        if on or (self._typed and self._typed < math.inf):
+            self._services.outbox.typing(self.receipt.event.address, on)
+        self._typed = math.inf if not ever else self._loop.time() if on else 0.0
 
     def end(self, how: Ending) -> bool:
         """Stop the plugin that is running, or about to; False if there is nothing to stop any more.
@@ -633,13 +648,16 @@ class Turn:
         if self._stage == ENDING or self.receipt.failed:
             return  # the commit has it, or it never happened
         self.talking = True
-        replies, said = self._unrecorded()
-        if replies:
+        if len(self._said) > self._recorded:
+            replies, said = self._unrecorded()
             done = self._services.store.record(replies, said)
             self._recorded += len(replies)
             if done is not None:
                 self._early.append((replies, said, done))
             self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
+            if self._typed and self._typed < math.inf:
+                # Clients take a reply for the end of it.
+                self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
 
     def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
         """Replies that were not recorded yet, and the lines that they add to the history."""
@@ -668,6 +686,8 @@ class Turn:
     async def _commit(self) -> None:
         self._stage = ENDING
         replies, lines = self._unrecorded()
+        if self._steps and replies:
+            replies[0].message.closes = self._closed()
         for early, said, recorded in reversed(self._early):
             try:
                 await recorded
@@ -683,6 +703,15 @@ class Turn:
         done: Done = self._services.store.commit(outcome)
         if (done is None or await committed(self._services.store, outcome, done)) and replies:
             await self._services.outbox.deliver(self.receipt.lane, replies, None)
+
+    def _closed(self) -> tuple[str, ...]:
+        """The ids of the questions that were open before this turn and are not any more."""
+        asked = {dialog.id: dialog.question for dialog in self._dialogs}
+        for step in self._steps:
+            asked[step.dialog.id] = None if step.ended else step.dialog.question
+        still = {question.id for question in asked.values() if question is not None}
+        before = (dialog.question for dialog in self._dialogs if dialog.question is not None)
+        return tuple(question.id for question in before if question.id not in still)
 
     def report(self, route: Route, ending: Ending) -> None:
         """Tell observers and the log."""
