@@ -36,7 +36,9 @@ ELSEWHERE = {
     "doctor": "zoozl.cli_doctor",
     "init": "zoozl.cli_init",
     "new": "zoozl.cli_new",
+    "record": "zoozl.cli_record",
     "store": "zoozl.cli_store",
+    "test": "zoozl.cli_test",
     "torture": "zoozl.cli_torture",
     "vault": "zoozl.cli_vault",
 }

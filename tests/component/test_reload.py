@@ -141,7 +141,7 @@ BROKEN = {
 async def test_with_any_error_the_old_one_answers_on_until_it_is_mended(folder, caplog, what):
     write(folder, "other", aliases=("something else",))
     write(folder, "mine", "one", aliases=("help", "/mine"))
-    async with Bot("other", "mine", fallback="/mine") as bot:
+    async with Bot("other", "mine", fallback="/mine", restarts=False) as bot:
         reload = watched(bot, folder, "other", "mine")
         await reload.look()
         old, kept = sys.modules["mine"], interface(bot, "other")
@@ -247,7 +247,7 @@ async def test_a_changed_module_takes_those_that_import_it_along_and_no_others(f
     text = (folder / "mine.py").read_text().replace('"old "', "WORD + ' '")
     (folder / "mine.py").write_text(text)
     write(folder, "other", aliases=("something else",))
-    async with Bot("mine", "other") as bot:
+    async with Bot("mine", "other", restarts=False) as bot:
         reload = watched(bot, folder, "mine", "other")
         await reload.look()
         other = interface(bot, "other")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.message import Message
-from zoozl.chatbot.question import Field, Kind, Question, plain, understand
+from zoozl.chatbot.question import Answer, Field, Kind, Question, plain, understand
 from zoozl.chatbot.run import maybe
 from zoozl.errors import AskTimeout
 
@@ -22,6 +22,7 @@ MISSING: Any = object()
 TRY_AGAIN = "Sorry, that does not fit. Please try again."
 CHOOSE = "Please choose one of these:"
 YES_OR_NO = "Please answer yes or no."
+REASONS = {Kind.TEXT: TRY_AGAIN, Kind.CHOICE: CHOOSE, Kind.CONFIRM: YES_OR_NO, Kind.FORM: TRY_AGAIN}
 SKIP = frozenset({"-", "skip", "none"})
 
 
@@ -66,16 +67,15 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     event = await run.wait(question, question.deadline)
     if event.kind == "deadline":
         return run.record("timeout", None)
-    given = event.answer.value if event.answer is not None else event.message.text
-    value = given if isinstance(given, dict) else understand(question, given)
+    value = understand(question, event.message.text) if event.answer is None else _tapped(question, event.answer)
     if value is None:
-        reason = YES_OR_NO if question.kind is Kind.CONFIRM else CHOOSE
+        reason = REASONS[question.kind]
     else:
         value, reason = await _valid(value, validate)
     if reason:
         # The reason first, then what there is to choose from.
-        again = replace(question, prompt=reason) if question.kind is Kind.CHOICE else None
-        run.put(question, again.text if again is not None else reason)
+        again = replace(question, prompt=reason, fields=_filled(question, event.answer))
+        run.put(again, again.text if question.kind is Kind.CHOICE else reason)
         return run.record("reject", reason)
     if question.secret:
         run.keep_secret()
@@ -85,6 +85,28 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     # Heard again in a replay, so that `last_message` is what it was; its files stay with the history.
     said = [message.text, message.author, message.timestamp, message.id]
     return run.record("answer", {"value": value, "said": said})
+
+
+def _tapped(question: Question, answer: Answer) -> Any:
+    """What a button or a form means as the answer to `question`; None if nothing."""
+    value = answer.value
+    if isinstance(value, dict):
+        if question.kind is Kind.FORM:
+            return value
+        # A secret is asked for by a form of one field where there are forms.
+        if len(value) != 1:
+            return None
+        (value,) = value.values()
+    if any(choice.value == value for choice in question.choices):
+        return value
+    return understand(question, value)
+
+
+def _filled(question: Question, answer: Answer | None) -> tuple[Field, ...]:
+    """The fields of a form that is shown again, with what was filled in, unless there is a secret among it."""
+    if answer is None or not isinstance(answer.value, dict) or question.secret:
+        return question.fields
+    return tuple(replace(one, default=answer.value.get(one.name, one.default)) for one in question.fields)
 
 
 async def _valid(value: Any, validate: Validate | None) -> tuple[Any, str]:
@@ -106,7 +128,11 @@ def _open(run: Run, entry: Entry) -> Any:
 
 async def form(run: Run, title: str, fields: list[Field], seconds: float | None) -> dict[str, str]:
     """The values by name: from a form where there are forms, else asked one by one."""
-    if run.shows("forms"):
+    # Noted, because it may be another device that is there when the dialog begins again.
+    entry = run.recorded("form")
+    if entry is None:
+        entry = run.record("form", run.shows("forms"))
+    if entry.value:
         question = Question("", title, Kind.FORM, fields=tuple(fields), talker=run.talker, secret=_has_secret(fields))
         given = await ask(run, question, seconds, lambda values: _complete(fields, values), MISSING)
         if isinstance(given, dict):

@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+from zoozl.chatbot.background import FILE
 from zoozl.chatbot.clock import Clock, WallClock
 from zoozl.chatbot.context import InterfaceRoot
 from zoozl.chatbot.dialogs import Dialogs
@@ -25,6 +27,8 @@ from zoozl.chatbot.workers import Workers
 from zoozl.errors import EmbeddingError, Overloaded, StoreError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # An event that was at the head of its lane at so many crashes runs alone after the next one, and is given up
 # after three crashes while it was alone: others may be to blame for the first two, nobody else for these.
@@ -45,6 +49,8 @@ class Chatbot:
         senders: Mapping[str, Sender] | None = None,
         fallback: str = HELP,
         threshold: float | None = None,
+        did_you_mean: bool = False,
+        background: Path = FILE,
         turn_timeout: float = 60.0,
         worker_threads: int = 8,
         lane_depth: int = 100,
@@ -57,10 +63,18 @@ class Chatbot:
         """`senders` by channel name; `turn_timeout` and `dialog_ttl` in seconds; `scope_of` gives a room's scope.
 
         At most `kept_dialogs` coroutines wait in memory; the others begin again from their journals. `new_run` makes
-        each Run, for those who want to watch. Raises ConfigError for an unknown `fallback`.
+        each Run, for those who want to watch. What routes (`fallback` to `background`) is told in Router. Raises
+        ConfigError for an unknown `fallback`.
         """
         self.root = root
-        self.router_for = partial(Router, embedding=root.embedding, fallback=fallback, threshold=threshold)
+        self.router_for = partial(
+            Router,
+            embedding=root.embedding,
+            fallback=fallback,
+            threshold=threshold,
+            did_you_mean=did_you_mean,
+            background=background,
+        )
         """Makes a router over other plugins, with this bot's settings. Raises ConfigError for an unknown fallback."""
         self.router = self.router_for(root.plugins)
         self._store = root.store
@@ -82,6 +96,7 @@ class Chatbot:
         self._open = False
         self._gate = asyncio.Event()
         self._gate.set()
+        self._suspects: dict[int, asyncio.Event] = {}
         self._alone: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._retiring: dict[asyncio.Task[None], Plugins] = {}
@@ -119,21 +134,19 @@ class Chatbot:
         """Take up what a crash left: replies that were recorded, events that were accepted."""
         for reply in await self._store.undelivered():
             self._outbox.deliver_soon(reply.lane, [reply], None)
-        suspects, seen = [], set()
+        seen = set()
         for receipt in await self._store.unfinished():
             # Only the first of a lane can have been running when the process died.
             receipt.recovered = receipt.lane not in seen
             seen.add(receipt.lane)
             if receipt.recovered and receipt.attempts >= SUSPECT_AFTER:
-                suspects.append(receipt)
-            else:
-                self._lanes.submit(receipt)
+                self._gate.clear()
+                self._suspects[receipt.seq] = asyncio.Event()
+            self._lanes.submit(receipt)
         if seen:
             log.info("%d conversations go on where they were cut", len(seen))
-        if suspects:
-            self._gate.clear()
-            self._lanes.seqs.update(receipt.seq for receipt in suspects)
-            self._alone = asyncio.create_task(self._one_by_one(suspects))
+        if self._suspects:
+            self._alone = asyncio.create_task(self._one_by_one(dict(self._suspects)))
 
     async def take_up(self) -> None:
         """Go on with events and replies that were put back into the store, as with dead letters tried again."""
@@ -147,28 +160,27 @@ class Chatbot:
             if receipt.seq not in events and receipt.seq not in self._lanes.seqs:
                 self._lanes.submit(receipt)
 
-    async def _one_by_one(self, suspects: list[Receipt]) -> None:
-        """Run events that were there at two crashes or more while nothing else runs, so that only they are to blame."""
+    async def _one_by_one(self, suspects: dict[int, asyncio.Event]) -> None:
+        """Let events that were there at two crashes or more run while nothing else runs: only they are to blame then."""
         try:
-            for receipt in suspects:
-                if receipt.attempts >= DEAD_AFTER:
-                    await self._bury(receipt)
-                else:
-                    await self._begin(receipt)
-        except StoreError as exc:
-            log.error("what is left of the last crash waits for the next start: %s", exc)
+            for seq, begin in suspects.items():
+                begin.set()
+                await self._lanes.ended(seq)
         finally:
-            self._lanes.seqs.difference_update(receipt.seq for receipt in suspects)
             self._gate.set()
 
     async def _bury(self, receipt: Receipt) -> None:
         error = f"the process died {receipt.attempts + 1} times while it ran"
         log.error("event %d of lane %s is given up: %s", receipt.seq, receipt.lane, error)
         apology = self._outbox.compose(APOLOGY)
-        reply = Reply(
-            self._store.next_number(), receipt.seq, receipt.replied, receipt.lane, receipt.event.address, apology
-        )
-        await self._store.bury(receipt, error, [reply])
+
+        async def bury() -> Reply:
+            number, lane = self._store.next_number(), receipt.lane
+            reply = Reply(number, receipt.seq, receipt.replied, lane, receipt.event.address, apology)
+            await self._store.bury(receipt, error, [reply])
+            return reply
+
+        reply = await _when_the_disk_takes_it(bury)
         self._outbox.deliver_soon(receipt.lane, [reply], None)
 
     async def _warm_up(self) -> None:
@@ -273,7 +285,14 @@ class Chatbot:
         return self._begin_later(receipt)
 
     async def _begin_later(self, receipt: Receipt) -> None:
-        await self._gate.wait()
+        suspect = self._suspects.pop(receipt.seq, None)
+        if suspect is not None:
+            await suspect.wait()
+            if receipt.attempts >= DEAD_AFTER:
+                await self._bury(receipt)
+                return
+        else:
+            await self._gate.wait()
         if receipt.known is not None:
             await receipt.known
         if not receipt.duplicate:
@@ -282,7 +301,8 @@ class Chatbot:
     async def _begin(self, receipt: Receipt) -> None:
         turn_id.set(receipt.seq)
         if receipt.recovered:
-            await self._store.begin(receipt)
+            # The lane waits: what comes after this event must not take effect before it.
+            await _when_the_disk_takes_it(partial(self._store.begin, receipt))
         lane = receipt.lane
         try:
             turn = Turn(self._services, receipt, *await self._store.load(lane))
@@ -310,7 +330,7 @@ class Chatbot:
     def _meets(self, running: Turn, receipt: Receipt) -> bool:
         """A message comes while a plugin is at work: looked at on arrival; True if it does not go into the lane."""
         event = receipt.event
-        if self.router.cancels(event.message.text):
+        if event.answer is None and self.router.cancels(event.message.text):
             # A turn that hangs would otherwise keep its own cancel waiting.
             receipt.cut = running.end(Ending.CANCELLED)
         elif running.plugin is None or event.answer is not None or event.message.text.startswith(("/", "!")):
@@ -325,8 +345,18 @@ class Chatbot:
         return False
 
     async def _reject(self, receipt: Receipt) -> None:
+        self._lanes.seqs.add(receipt.seq)
+        try:
+            await self._say_busy(receipt)
+        finally:
+            self._lanes.seqs.discard(receipt.seq)
+
+    async def _say_busy(self, receipt: Receipt) -> None:
         if receipt.known is not None:
-            await receipt.known
+            try:
+                await receipt.known
+            except StoreError:
+                return  # it was not accepted, and the channel tells its sender
         if receipt.duplicate:
             return
         event, excuse = receipt.event, self._outbox.compose(BUSY)
@@ -370,7 +400,7 @@ class Chatbot:
         """How many plugins run on although they were cancelled and nobody waits for them."""
         return len(self._lanes.left)
 
-    async def let_go(self) -> None:
+    async def detach_dialogs(self) -> None:
         """Let go of the coroutines that wait; their dialogs begin again from their journals, as after a restart."""
         await self._dialogs.close()
 
@@ -417,3 +447,15 @@ class Chatbot:
         self.root.close()
         await self._store.close()
         return clean
+
+
+async def _when_the_disk_takes_it(write: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What `write()` returns, tried again for as long as the store refuses it."""
+    delay = 1.0
+    while True:
+        try:
+            return await write()
+        except StoreError:
+            log.error("a turn that a crash has cut waits for the disk, next try in %.0f s", delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, 30.0)

@@ -51,6 +51,15 @@ def load(extensions: Iterable[str | type[Interface]], root: InterfaceRoot) -> No
     Raises ExtensionError, after closing what was loaded before.
     """
     _fill(root.plugins, extensions, root, {})
+    _warn(root.plugins)
+
+
+def load_again(root: InterfaceRoot) -> None:
+    """Close all plugins of `root` and make them anew from what is imported. Raises ExtensionError."""
+    # The old ones go first, as when a process ends and another starts: they may hold what the new ones need.
+    root.plugins.close()
+    root.plugins = Plugins()
+    _fill(root.plugins, root.conf.get("extensions", ()), root, {})
 
 
 def load_beside(extensions: Collection[str | type[Interface]], root: InterfaceRoot, again: Collection[str]) -> Plugins:
@@ -60,6 +69,7 @@ def load_beside(extensions: Collection[str | type[Interface]], root: InterfaceRo
     """
     plugins = Plugins()
     _fill(plugins, extensions, root, {e: p for e, p in root.plugins.by_extension.items() if e not in again})
+    _warn(plugins)
     return plugins
 
 
@@ -93,6 +103,9 @@ def _fill(
     except BaseException:
         made.close()
         raise
+
+
+def _warn(plugins: Plugins) -> None:
     for alias in SPECIAL:
         if alias not in plugins.table:
             log.warning('no plugin has the special alias "%s"', alias)

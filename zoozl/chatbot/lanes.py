@@ -19,11 +19,13 @@ CLOSE_TIMEOUT = 2.0
 
 
 class _Lane:
-    __slots__ = ("queue", "task")
+    __slots__ = ("queue", "task", "under_way")
 
     def __init__(self) -> None:
         self.queue: deque[Receipt] = deque()
         self.task: asyncio.Task[None] | None = None
+        self.under_way: list[int] = []
+        """The events that are at work, whichever task ends that."""
 
 
 class Lanes:
@@ -41,6 +43,7 @@ class Lanes:
         """Events that are here: waiting, or under way."""
         self.left: set[asyncio.Task[None]] = set()
         """Tasks that do not end although they were cancelled."""
+        self._ends: dict[int, asyncio.Event] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -88,23 +91,23 @@ class Lanes:
         return task
 
     def take(self, key: str, which: Callable[[Receipt], bool]) -> list[Receipt]:
-        """Take the next events of a lane out of its queue, as long as they are of a kind."""
+        """Take the next events of a lane out of its queue, as long as they are of a kind, for the work that is going on."""
         lane, taken = self._lanes.get(key), []
         while lane is not None and lane.queue and which(lane.queue[0]):
             receipt = lane.queue.popleft()
-            self.seqs.discard(receipt.seq)
+            lane.under_way.append(receipt.seq)
             taken.append(receipt)
         return taken
 
     async def _run(self, key: str, lane: _Lane, first: Coroutine[Any, Any, None] | None = None) -> None:
         me: asyncio.Task[None] | None = None
-        receipt: Receipt | None = None
         try:
             while first is not None or lane.queue:
                 if first is not None:
                     work, first = first, None
                 else:
                     receipt = lane.queue.popleft()
+                    lane.under_way.append(receipt.seq)
                     work = self._work(receipt)
                 me = lane.task
                 try:
@@ -115,15 +118,27 @@ class Lanes:
                     log.exception("an event of lane %s awaited something that was cancelled", key)
                 except Exception:  # whatever happens to one event, the lane goes on
                     log.exception("an event of lane %s failed", key)
-                if receipt is not None:
-                    self.seqs.discard(receipt.seq)
                 if lane.task is not me:
-                    return  # another task has the lane now
+                    return  # another task has the lane now, and ends what is under way
+                self._end(lane)
         finally:
             if me is None or lane.task is me:
                 del self._lanes[key]
                 if not self._lanes:
                     self._idle.set()
+
+    def _end(self, lane: _Lane) -> None:
+        """What was under way is done."""
+        self.seqs.difference_update(lane.under_way)
+        if self._ends:
+            for seq in lane.under_way:
+                if (end := self._ends.pop(seq, None)) is not None:
+                    end.set()
+        lane.under_way.clear()
+
+    async def ended(self, seq: int) -> None:
+        """Wait until an event that is here is done, or has failed."""
+        await self._ends.setdefault(seq, asyncio.Event()).wait()
 
     async def join(self) -> None:
         """Wait until no lane has anything to do."""

@@ -43,7 +43,7 @@ class Message:
     `from_bot` tells the bot's answers from the talker's words in a history.
     """
 
-    __slots__ = ("_sent", "author", "from_bot", "id", "parts", "question", "row", "stream")
+    __slots__ = ("_sent", "author", "closes", "from_bot", "id", "parts", "question", "row", "stream")
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class Message:
         self.from_bot = from_bot
         self.question: Question | None = None
         """What a reply asks; channels with buttons show them."""
+        self.closes: tuple[str, ...] = ()
+        """The ids of the questions that are no longer open since this reply."""
         self.stream = ""
         """The key of the growing answer that a reply takes the place of."""
         self.row = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 import time
@@ -22,6 +23,7 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 MOST_ATTEMPTS = 20
 CLOSE_TIMEOUT = 2.0
+SHOW_TIMEOUT = 10.0
 MOST_UNCONFIRMED = 1_000
 JUST_NOW = 60.0
 
@@ -41,8 +43,10 @@ class Outbox:
         self.senders: dict[str, Sender] = {}
         self._keeps: dict[str, Callable[[Address], bool]] = {}
         self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
-        self._unconfirmed: dict[str, deque[Reply]] = {}
+        # Ids only: the store has the rest, and there may be many of a client that does not acknowledge.
+        self._unconfirmed: dict[str, deque[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._showing: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -90,9 +94,24 @@ class Outbox:
         keeps = self._keeps.get(address.channel)
         return keeps is None or keeps(address)
 
-    def shows(self, channel: str, what: str) -> bool:
-        """Whether a channel has something that not all have: "choices", "forms" ..."""
-        return what in getattr(self.senders.get(channel), "shows", ())
+    def shows(self, address: Address, what: str) -> bool:
+        """Whether a channel has something that not all have: "choices", "forms" ..., for everybody or for this one."""
+        shows_to = self.sender_method(address.channel, "shows_to")
+        if shows_to is not None:
+            return bool(shows_to(address, what))
+        return what in getattr(self.senders.get(address.channel), "shows", ())
+
+    def typing(self, address: Address, on: bool) -> None:
+        """Show that the bot is at work, or not any more, where the channel can. Nobody waits for it to arrive."""
+        show = self.sender_method(address.channel, "typing")
+        if show is not None:
+            task = asyncio.ensure_future(_show(show, address, on))
+            self._showing.add(task)
+            task.add_done_callback(self._showing.discard)
+
+    def busy(self, lane: str) -> bool:
+        """Whether replies of a lane are on their way."""
+        return lane in self._queues
 
     def sender_method(self, channel: str, name: str) -> Callable[..., Any] | None:
         """An optional method of a channel: "history", "stream" ..."""
@@ -154,7 +173,7 @@ class Outbox:
         read = {reply.id for reply in waiting}
         for reply in waiting:
             if reply.id <= last:
-                self._store.delivered(reply)
+                self._store.delivered(lane, reply.id)
         behind = [item for item in queue if item[0].id not in read]
         queue.clear()
         queue.extend((reply, None) for reply in waiting if reply.id > last)
@@ -164,13 +183,13 @@ class Outbox:
     def ids(self) -> set[int]:
         """The replies that are on their way."""
         waiting = [reply.id for queue in self._queues.values() for reply, _ in queue]
-        return {*waiting, *(reply.id for replies in self._unconfirmed.values() for reply in replies)}
+        return {*waiting, *(number for numbers in self._unconfirmed.values() for number in numbers)}
 
     def confirm(self, lane: str, last: int) -> None:
         """Every reply of the lane up to the id `last` has arrived."""
         waiting = self._unconfirmed.get(lane)
-        while waiting and waiting[0].id <= last:
-            self._store.delivered(waiting.popleft())
+        while waiting and waiting[0] <= last:
+            self._store.delivered(lane, waiting.popleft())
         if not waiting:
             self._unconfirmed.pop(lane, None)
 
@@ -238,12 +257,12 @@ class Outbox:
             log.debug("reply %s is sent", reply.key)
         if arrived is False:
             waiting = self._unconfirmed.setdefault(reply.lane, deque())
-            waiting.append(reply)
+            waiting.append(reply.id)
             if len(waiting) > MOST_UNCONFIRMED:
                 # Of a client that reads and never acknowledges; it gets them again when it resumes.
                 waiting.popleft()
         elif reply.kept:
-            self._store.delivered(reply)
+            self._store.delivered(reply.lane, reply.id)
         return True
 
     def _failed(self, reply: Reply, exc: Exception) -> bool:
@@ -268,11 +287,24 @@ class Outbox:
 
     async def close(self) -> None:
         """Stop trying; what is not delivered stays recorded."""
-        for task in set(self._tasks):
+        tasks = self._tasks | self._showing
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=CLOSE_TIMEOUT)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
 
 
 async def _nothing() -> None:
     """Somebody else is at it."""
+
+
+async def _show(show: Callable[[Address, bool], Any], address: Address, on: bool) -> None:
+    try:
+        async with asyncio.timeout(SHOW_TIMEOUT):
+            shown = show(address, on)
+            if inspect.isawaitable(shown):
+                await shown
+    except (DeliveryError, OSError) as exc:
+        log.debug("channel %s cannot show that the bot is at work: %s", address.channel, exc)
+    except Exception:  # a channel's bug in something that nobody waits for
+        log.exception("channel %s failed to show that the bot is at work", address.channel)

@@ -214,6 +214,10 @@ class Package:
         """An answer has come: it is the last message now."""
         self._message = message
 
+    def pass_on(self, alias: str, message: Message | None) -> None:
+        """Give a message to the plugin of an alias, "" for the fallback, afterwards. For the core's own dialogs."""
+        self._asking("pass_on").passes_on = alias, message
+
     def finish(self) -> None:
         """End the subject with this turn: the next message is routed afresh and `data` is emptied."""
         self.finished = True

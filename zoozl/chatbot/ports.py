@@ -236,8 +236,8 @@ class OutboxStore(Protocol):
         """Keep replies (and their lines of the history) before their turn has ended, or without a turn."""
         ...
 
-    def delivered(self, reply: Reply) -> None:
-        """The channel has it."""
+    def delivered(self, lane: str, number: int) -> None:
+        """The channel has the reply of this id."""
         ...
 
     def failed(self, reply: Reply, error: str, retry_at: float) -> None:
@@ -341,8 +341,12 @@ class Embedder(Protocol):
 class Sender(Protocol):
     """The outgoing side of a channel.
 
-    It may have `keeps(address) -> bool` as well: False for a talker who is gone for good with the connection, so
-    that nothing is kept for later.
+    It may have as well: `keeps(address) -> bool`, False for a talker who is gone for good with the connection, so
+    that nothing is kept for later; `shows`, the names of what it can show ("choices", "forms"), or
+    `shows_to(address, what) -> bool` if that differs; `typing(address, on)`, the bot is at work, called after 300 ms,
+    every four seconds and at the end; `stream(address, key, text)`, to be awaited, how far an answer has grown;
+    `history(address, limit)` and `direct(address)`, to be awaited, the place's own messages and a way to talk in private.
+    Forms and growing answers end in ordinary replies: `Message.question`, `.stream` and `.closes`.
     """
 
     async def send(self, address: Address, message: Message, key: str) -> bool | None:

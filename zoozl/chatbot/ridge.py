@@ -84,8 +84,9 @@ class Groups:
         import numpy as np
 
         ordered = np.maximum(self._ordered(rows), np.float32(1e-4))
-        total = np.add.reduceat(ordered, self.starts, axis=1)
-        found: Vectors = total * total / np.add.reduceat(ordered * ordered, self.starts, axis=1)
+        total: Vectors = np.add.reduceat(ordered, self.starts, axis=1)
+        squares: Vectors = np.add.reduceat(ordered * ordered, self.starts, axis=1)
+        found: Vectors = total * total / squares
         return found
 
 
@@ -121,7 +122,8 @@ class Ridge:
         """Takes n^3 time."""
         import numpy as np
 
-        inverse = np.linalg.inv(kernel + np.float32(strength) * np.eye(len(kernel), dtype=np.float32))
+        regular: Vectors = kernel + np.float32(strength) * np.eye(len(kernel), dtype=np.float32)
+        inverse: Vectors = np.linalg.inv(regular).astype(np.float32, copy=False)
         return cls.derived(kernel, inverse, owners, strength)
 
     @classmethod
@@ -131,7 +133,7 @@ class Ridge:
 
         groups = Groups.of(owners)
         # An alias among many alike counts for less, or a plugin with many aliases would outshout one with few.
-        targets = crowd_of_own(groups, kernel) ** np.float32(-0.5)
+        targets: Vectors = crowd_of_own(groups, kernel) ** np.float32(-0.5)
         weights = groups.sums(inverse * targets)
         crowds = groups.crowd(kernel - np.eye(len(kernel), dtype=np.float32))
         ridge = cls(groups, kernel, inverse, strength, weights, targets, crowds)
@@ -145,11 +147,18 @@ class Ridge:
         import numpy as np
 
         owners, n = self.groups.owners, len(self.groups.owners)
-        scores = -self.weights / np.diag(self.inverse)[:, None]
-        scores[np.arange(n), owners] += self.targets
-        scores = levelled(scores, self.crowds, self.groups.sizes, self.trust)
         siblings = self.groups.sizes[owners] > 1
+        scores = self.left_out()
         return scores[np.arange(n), owners][siblings], scores.argmax(axis=1)[siblings] == owners[siblings]
+
+    def left_out(self) -> Vectors:
+        """By alias what each plugin scores for it, `(n, plugins)`, when it is no alias; nothing is fitted again."""
+        import numpy as np
+
+        owners = self.groups.owners
+        scores: Vectors = -self.weights / np.diag(self.inverse)[:, None]
+        scores[np.arange(len(owners)), owners] += self.targets
+        return levelled(scores, self.crowds, self.groups.sizes, self.trust)
 
     def evidence(self) -> Evidence:
         """Closed form: nothing is fitted again."""

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from zoozl.chatbot import commands
-from zoozl.chatbot.background import sentences
+from zoozl.chatbot.background import FILE
 from zoozl.chatbot.cancel import THRESHOLD as CANCEL_THRESHOLD
 from zoozl.chatbot.cancel import CancelByMeaning, is_literal, normalize
+from zoozl.chatbot.did_you_mean import MOST as ASKED_FROM
+from zoozl.chatbot.did_you_mean import asking_plugin, close
 from zoozl.chatbot.embedding import LONGEST_CACHED, Embedding
 from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.identity import Identity, may_use
 from zoozl.chatbot.interface import CANCEL, GREET, HELP, Plugin
 from zoozl.chatbot.lru import LRU
-from zoozl.chatbot.once import Once
-from zoozl.chatbot.scorer import Scorer, Thresholds, build
+from zoozl.chatbot.ranking import Tables
+from zoozl.chatbot.scorer import Match
 from zoozl.errors import ConfigError, EmbeddingError
-
-if TYPE_CHECKING:
-    from zoozl.chatbot.ports import Vectors
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +39,13 @@ class Rule(StrEnum):
     SUBJECT = "current subject"
     UNKNOWN_COMMAND = "unknown command"
     ALIAS = "nearest alias"
+    UNSURE = "two aliases alike near"
     FALLBACK = "fallback"
 
 
 LITERAL = (Rule.CANCEL, Rule.COMMAND)
+# With thresholds for plugins or aliases the first match counts that reaches its own, of so many.
+LOOKED_AT = 10
 CANCEL_COMMANDS = ("/cancel", "!cancel")
 
 
@@ -77,21 +78,26 @@ class Router:
         *,
         fallback: str = HELP,
         threshold: float | None = None,
+        did_you_mean: bool = False,
+        background: Path = FILE,
     ) -> None:
+        """`threshold` is that of plugins which have none; with `did_you_mean` the talker is asked what cannot be told.
+
+        `background` names a file of sentences that mean no plugin. Raises ConfigError for an unknown fallback.
+        """
         self._plugins = plugins
         self._embedding = embedding
-        self._threshold = threshold
         self._fallback = self._find_fallback(fallback)
         self._commands = commands.by_name(plugins.table)
-        # "cancel" has rules of its own (a message near to the bare word need not mean it), and "greet" names
-        # an occasion; the table that is compared by meaning has everything else that is not a command.
-        self._aliases = [alias for alias in plugins.table if not alias.startswith("/") and alias not in (CANCEL, GREET)]
+        self.tables = Tables(plugins, embedding, threshold, background)
+        """What is compared by meaning."""
+        self._aliases = self.tables.aliases
+        self._most = LOOKED_AT if self.tables.has_own_thresholds else ASKED_FROM if did_you_mean else 1
         self._exact = {_letters(alias): alias for alias in [*self._aliases, *({GREET} & set(plugins.table))]}
-        self._by_key = {plugin.key: plugin for plugin in plugins.all}
+        self._aside = asking_plugin(self, plugins.all[0].context) if did_you_mean and plugins.all else None
+        self._by_key = {plugin.key: plugin for plugin in (*plugins.all, *([self._aside] if self._aside else ()))}
         self._literal_cancels = self._aliases_of_the_cancel_plugin()
         self._by_meaning = CancelByMeaning(embedding)
-        self._scorer: Once[Scorer] = Once(self._make_scorer)
-        self._by_letters: Once[Scorer] = Once(self._make_letters)
         self._decided: LRU[Route] = LRU(4096)
 
     def _find_fallback(self, name: str) -> Route:
@@ -114,35 +120,15 @@ class Router:
         return frozenset(normalize(alias) for alias in plugin.aliases if not alias.startswith("/"))
 
     def take_over(self, other: Router) -> None:
-        """Use the tables of another router, if this one would compute the same: its plugins were only made anew."""
-        alike = self._embedding is other._embedding and self._threshold == other._threshold
-        mine, theirs = ([(p.key, p.aliases) for p in router._plugins.all] for router in (self, other))
-        if alike and mine == theirs:
-            self._scorer, self._by_letters, self._by_meaning = other._scorer, other._by_letters, other._by_meaning
+        """Use what another router has computed: its tables if this one's are the same, else what of them is."""
+        if self.tables.fits(other.tables):
+            self._by_meaning = other._by_meaning
+            self.tables.take_over(other.tables)
 
     async def warm_up(self) -> None:
         """Compute what the first message would otherwise wait for. Raises EmbeddingError."""
-        await self._scorer.get()
+        await self.tables.scorer()
         await self._by_meaning.warm_up()
-
-    async def _make_scorer(self) -> Scorer:
-        strangers = await asyncio.to_thread(sentences)
-        vectors = await self._embedding.table([*self._aliases, *strangers])
-        split = len(self._aliases)
-        return await self._build(strangers, vectors[:split], vectors[split:])
-
-    async def _make_letters(self) -> Scorer:
-        return await self._build(await asyncio.to_thread(sentences), None, None)
-
-    async def _build(self, strangers: Sequence[str], vectors: Vectors | None, strange: Vectors | None) -> Scorer:
-        number = {id(plugin): i for i, plugin in enumerate(self._plugins.all)}
-        owners = [number[id(self._plugins.table[alias])] for alias in self._aliases]
-        thresholds = Thresholds(self._threshold)
-        # In a thread: most of it is matrix algebra, which lets others run.
-        latin_only = bool(getattr(self._embedding.embedder, "latin_only", False))
-        return await asyncio.to_thread(
-            build, self._aliases, owners, vectors, strangers, strange, thresholds, latin_only=latin_only
-        )
 
     def greeting(self) -> Route:
         """Who greets."""
@@ -207,7 +193,8 @@ class Router:
                 return Route(self._plugins.table[subject], subject, 1.0, Rule.SUBJECT)
             log.warning("no plugin holds the alias of a subject that was going on; the message is routed afresh")
         unknown = self._unknown_command(text, identity) if text.lstrip()[:1] in commands.MARKS else None
-        return unknown or decided or await self._nearest(text)
+        route = unknown or decided or await self._nearest(text)
+        return route if route.rule is not Rule.UNSURE else await self._usable(route, text, identity)
 
     def _literal(self, text: str) -> Route | None:
         """What needs no vector and goes before the subject."""
@@ -240,28 +227,49 @@ class Router:
         elif not text.strip() or not self._aliases:
             return self._fallback
         else:
-            by_meaning = True
-            try:
-                scorer = await self._scorer.get()
-                match = scorer.literal(text) or scorer.best(text, await self._embedding.vector(text))
-            except EmbeddingError as exc:
-                log.debug("no routing by meaning, letters only: %s", exc)
-                by_meaning = False
-                scorer = await self._by_letters.get()
-                match = scorer.literal(text) or scorer.best(text, None)
-            if match is None:
+            ranking = await self.tables.ranking(text, self._most)
+            if not ranking.matches:
                 return self._fallback
-            alias = self._aliases[match.index]
-            if match.accepted:
-                route = Route(self._plugins.table[alias], alias, match.score, Rule.ALIAS)
-            else:
-                route = Route(self._fallback.plugin, self._fallback.alias, match.score, Rule.FALLBACK, near=alias)
-            if not by_meaning:
+            route = self._decide(ranking.matches)
+            if not ranking.by_meaning:
                 # Not for long: the model is tried in the background until it works.
                 return route
         if len(text) <= LONGEST_CACHED:
             self._decided.put(text, route)
         return route
+
+    def _decide(self, matches: Sequence[Match]) -> Route:
+        """What the best matches mean: a plugin, a question which one, or the fallback."""
+        match = next((match for match in matches if match.accepted), None)
+        if match is None:
+            near, score = self._aliases[matches[0].index], matches[0].score
+            return Route(self._fallback.plugin, self._fallback.alias, score, Rule.FALLBACK, near=near)
+        alias = self._aliases[match.index]
+        if self._aside is not None and len(alike := close(match, matches)) > 1:
+            near = self._aliases[alike[1].index]
+            return Route(self._aside, alias, match.score, Rule.UNSURE, near=near)
+        return Route(self._plugins.table[alias], alias, match.score, Rule.ALIAS)
+
+    async def _usable(self, route: Route, text: str, identity: Identity | None) -> Route:
+        """There is nothing to ask where somebody may use only one of the plugins that are near."""
+        aliases = await self.candidates(text, identity)
+        if len(aliases) > 1:
+            return route
+        alias = aliases[0] if aliases else route.alias
+        return Route(self._plugins.table[alias], alias, route.score, Rule.ALIAS)
+
+    async def candidates(self, text: str, identity: Identity | None) -> list[str]:
+        """The aliases that a text may mean, the nearest first, of plugins that somebody may use."""
+        matches = (await self.tables.ranking(text, LOOKED_AT)).matches
+        best = next((match for match in matches if match.accepted), None)
+        alike = close(best, matches) if best is not None else []
+        aliases = [self._aliases[match.index] for match in alike]
+        return [alias for alias in aliases if may_use(identity, self._plugins.table[alias].roles)]
+
+    def meant(self, alias: str) -> Route:
+        """The route for what a talker said he meant: an alias, or "" for none of them."""
+        plugin = self._plugins.table.get(alias)
+        return Route(plugin, alias, 1.0, Rule.ALIAS) if plugin is not None else self._fallback
 
 
 def _letters(text: str) -> str:

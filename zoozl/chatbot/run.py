@@ -86,6 +86,8 @@ class Run:
     """Of a command with arguments: what must be the same if it is run again."""
     message: Message | None = None
     """What it was begun with."""
+    passes_on: tuple[str, Message | None] | None = None
+    """Who is to have a message when it is done: an alias, or "" for the fallback."""
     _cursor = 0
     _stored = 0
     _wake: asyncio.Future[None] | None = None
@@ -296,7 +298,7 @@ class Run:
         # What was said before it stands above it: until that has gone out, there is nothing to be seen.
         turn.flush()
         if not outbox.busy(turn.receipt.lane):
-            turn.type(on=False, ever=False)
+            turn.grows()
             await stream(turn.receipt.event.address, key, text)
 
     # For turns
@@ -402,7 +404,7 @@ class Run:
             log.error("plugin %s failed", name, exc_info=exc)
         return Ending.FAILED
 
-    async def again(self, offer: Event) -> tuple[Ending, bool]:
+    async def again(self, offer: Event | None = None) -> tuple[Ending, bool]:
         """Begin once more, from the journal; like `resume`, it comes back when the plugin asks."""
         turn = self.turn
         assert turn is not None
@@ -411,7 +413,7 @@ class Run:
         self.task = self._services.loop.create_task(self._apart(offer))
         return await self._until_handed(turn, self._handed)
 
-    async def _apart(self, offer: Event) -> None:
+    async def _apart(self, offer: Event | None) -> None:
         with suppress(Unwound):
             await self.begin(offer)
 

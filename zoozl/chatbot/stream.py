@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at it: platforms count edits.
 INTERVAL = 0.25
+# Not the same again after a restart: a client may still show one of before.
+_process = secrets.token_hex(4)
 _keys = itertools.count(1)
 
 
@@ -29,7 +32,7 @@ class Stream:
         self._text: list[str] = []
         self._shown = 0.0
         self._works = True
-        self.key = f"s{next(_keys)}"
+        self.key = f"{_process}-{next(_keys)}"
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from zoozl.chatbot import commands, waiting
+from zoozl.chatbot import commands, did_you_mean, waiting
 from zoozl.chatbot.arguments import UsageError
 from zoozl.chatbot.clock import Clock
 from zoozl.chatbot.conversation import Conversation
@@ -45,7 +45,7 @@ USAGE = "{}\nUsage: {}"
 GO_ON_HERE = "Let us go on here: write “{}” to begin."
 
 CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
-UNKNOWN = (Rule.FALLBACK, Rule.UNKNOWN_COMMAND)
+UNKNOWN = (Rule.FALLBACK, Rule.UNKNOWN_COMMAND, Rule.UNSURE)
 
 MOST_REPLIES = 1_000
 MASK = "●●●"
@@ -214,6 +214,12 @@ class Turn:
             literal=asked is not None and asked.literal,
             identity=event.identity,
         )
+        if route.rule is Rule.QUESTION and open_question is not None and _gives_way(open_question, text):
+            await self.go_on(open_question, None, route, end="replaced")
+            open_question = asked = None
+            route = await self._services.router.choose(
+                text, self._subject, going_on=bool(self.dialogs), identity=event.identity
+            )
         if route.rule is Rule.QUESTION and open_question is not None:
             route = await self._interruption(open_question, text) or route
         if route.rule is Rule.QUESTION and open_question is not None:
@@ -332,7 +338,7 @@ class Turn:
         conversation = Conversation(
             self._state.uuid,
             self._state.talker,
-            bool(self._subject) or self.receipt.cut or bool(self._dialogs),
+            bool(self._subject) or self.receipt.cut or bool(self._dialogs and self.dialogs),
             route.alias,
             self.messages,
             json.loads(before) if before != "{}" else {},
@@ -354,8 +360,24 @@ class Turn:
             run.message = message
             if self.receipt.recovered and (dialog := self.find(run.number)) is not None:
                 run.replay(dialog, await self._services.store.entries(dialog.id))
-        ending, complete = await run.begin()
+        # A suspect of a crash runs alone, in no lane that another task could go on with.
+        ending, complete = await (run.again() if self.receipt.recovered else run.begin())
         self.settle(route, run, ending, complete)
+        if run.passes_on is not None and ending is Ending.DONE:
+            await self._pass_on(*run.passes_on)
+
+    async def _pass_on(self, alias: str, message: Message | None) -> None:
+        """Give the message that a dialog began with to whom it is meant for."""
+        if message is not None:
+            # As it is in the history: a journal has no files.
+            said = (m for m in reversed(self.messages) if not m.from_bot and m.timestamp == message.timestamp)
+            message = next((m for m in said if m.text == message.text), message)
+        route = self._services.router.meant(alias)
+        if route.plugin is not None:
+            await self._give(route, route.plugin, message)
+        else:
+            log.warning("no plugin for a message, and none holds %r", route.alias)
+            self.report(route, Ending.DONE)
 
     def find(self, number: int) -> Dialog | None:
         """A dialog of this conversation by its number."""
@@ -424,6 +446,8 @@ class Turn:
                 return
             ending, complete = await run.again(event if event is not None else Event(dialog.address, Message()))
         self.settle(route, run, ending, complete)
+        if run.passes_on is not None and ending is Ending.DONE:
+            await self._pass_on(*run.passes_on)
 
     def _lost(self, dialog: Dialog, route: Route, why: str) -> None:
         """A dialog cannot go on."""
@@ -606,11 +630,17 @@ class Turn:
         elif now >= (self._typed + TYPING_AGAIN if self._typed else self.started + TYPING_AFTER):
             self.type(on=True)
 
-    def type(self, *, on: bool, ever: bool = True) -> None:
-        """Show the talker that the bot is at work, or not any more; with `ever` False not again in this turn."""
-        if on or (self._typed and self._typed < math.inf):
+    def type(self, *, on: bool) -> None:
+        """Show the talker that the bot is at work, or not any more."""
+        if on or self._typed:
             self._services.outbox.typing(self.receipt.event.address, on)
-        self._typed = math.inf if not ever else self._loop.time() if on else 0.0
+        self._typed = self._loop.time() if on else 0.0
+
+    def grows(self) -> None:
+        """The talker sees an answer grow: nothing else shows that the bot is at work."""
+        if self._typed < math.inf:
+            self.type(on=False)
+            self._typed = math.inf
 
     def end(self, how: Ending) -> bool:
         """Stop the plugin that is running, or about to; False if there is nothing to stop any more.
@@ -629,6 +659,7 @@ class Turn:
 
     async def finish_abandoned(self) -> None:
         """End the turn in the place of the task that does not: what was said stays, the state is as before."""
+        turn_id.set(self.receipt.seq)
         ending = self.ended_by or Ending.TIMEOUT
         log.error("turn %d does not end although it was cancelled; its lane goes on without it", self.receipt.seq)
         if ending in EXCUSES:
@@ -685,15 +716,20 @@ class Turn:
 
     async def _commit(self) -> None:
         self._stage = ENDING
-        replies, lines = self._unrecorded()
-        if self._steps and replies:
-            replies[0].message.closes = self._closed()
-        for early, said, recorded in reversed(self._early):
+        held: list[Reply] = []
+        held_lines: list[Message] = []
+        for early, said, recorded in self._early:
             try:
                 await recorded
             except StoreError:
                 # They went nowhere: they go with the rest.
-                replies, lines = early + replies, said + lines
+                held, held_lines = held + early, held_lines + said
+        # All numbers are given now: somebody may have been told something with a higher one meanwhile.
+        _number_anew(self._services.store, held)
+        replies, lines = self._unrecorded()
+        if self._steps and replies:
+            replies[0].message.closes = self._closed()
+        replies, lines = held + replies, held_lines + lines
         old, state = self._state, None
         if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
@@ -740,6 +776,12 @@ class Turn:
         self._append(text)
 
 
+def _number_anew(store: Store, replies: list[Reply]) -> None:
+    """Replies that nobody has seen come after all that was said meanwhile: ids grow in the order of sending."""
+    for reply in replies:
+        reply.id = store.next_number()
+
+
 async def committed(store: Store, outcome: Outcome, done: Done) -> bool:
     """Wait for the end of a turn to be on disk, however long the disk takes to come back.
 
@@ -756,10 +798,17 @@ async def committed(store: Store, outcome: Outcome, done: Done) -> bool:
             log.error("turn %d cannot be committed, next try in %.0f s", outcome.receipt.seq, delay)
             await asyncio.sleep(delay)
             delay = min(2 * delay, 30.0)
+            _number_anew(store, outcome.replies)
             done = store.commit(outcome)
         else:
             break
     return True
+
+
+def _gives_way(dialog: Dialog, text: str) -> bool:
+    """Whether a question of the core's own is over because something else was said."""
+    question = dialog.question
+    return dialog.plugin == did_you_mean.KEY and question is not None and understand(question, text) is None
 
 
 def _keeps_floor(route: Route, run: Run, package: Package, complete: bool, wrote: bool) -> bool:
