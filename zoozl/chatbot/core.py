@@ -132,7 +132,8 @@ class Chatbot:
 
     async def _recover(self) -> None:
         """Take up what a crash left: replies that were recorded, events that were accepted."""
-        for reply in await self._store.undelivered():
+        # Not what waits for talkers who are away: there may be very much of it.
+        for reply in await self._store.undelivered(without=self._outbox.resumed):
             self._outbox.deliver_soon(reply.lane, [reply], None)
         seen = set()
         for receipt in await self._store.unfinished():
@@ -161,7 +162,7 @@ class Chatbot:
                 self._lanes.submit(receipt)
 
     async def _one_by_one(self, suspects: dict[int, asyncio.Event]) -> None:
-        """Let events that were there at two crashes or more run while nothing else runs: only they are to blame then."""
+        """Let events that were there at two crashes or more run while nothing else runs: only they are to blame."""
         try:
             for seq, begin in suspects.items():
                 begin.set()
@@ -389,6 +390,26 @@ class Chatbot:
         """Commit a turn whose own task does not come back."""
         self._running.pop(turn.receipt.lane, None)
         await turn.finish_abandoned()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events are taken."""
+        return self._open
+
+    @property
+    def waiting(self) -> int:
+        """How many dialogs wait in memory."""
+        return len(self._dialogs)
+
+    @property
+    def deliveries(self) -> Mapping[tuple[str, str], int]:
+        """How many replies were sent, tried again or given up, by channel and outcome."""
+        return self._outbox.counts
+
+    @property
+    def oldest(self) -> float:
+        """When the oldest event came that is not done, in seconds since the epoch; 0.0 if there is none."""
+        return min([*(turn.receipt.at for turn in self._running.values()), *self._lanes.times()], default=0.0)
 
     @property
     def busy(self) -> int:

@@ -91,7 +91,7 @@ class Lanes:
         return task
 
     def take(self, key: str, which: Callable[[Receipt], bool]) -> list[Receipt]:
-        """Take the next events of a lane out of its queue, as long as they are of a kind, for the work that is going on."""
+        """Let the work that is going on have the next events of its lane, too, as long as they are of a kind."""
         lane, taken = self._lanes.get(key), []
         while lane is not None and lane.queue and which(lane.queue[0]):
             receipt = lane.queue.popleft()
@@ -139,6 +139,10 @@ class Lanes:
     async def ended(self, seq: int) -> None:
         """Wait until an event that is here is done, or has failed."""
         await self._ends.setdefault(seq, asyncio.Event()).wait()
+
+    def times(self) -> list[float]:
+        """When the events came that are next in their lanes."""
+        return [lane.queue[0].at for lane in self._lanes.values() if lane.queue]
 
     async def join(self) -> None:
         """Wait until no lane has anything to do."""

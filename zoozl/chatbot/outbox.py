@@ -7,7 +7,7 @@ import inspect
 import logging
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -42,9 +42,13 @@ class Outbox:
         """What the bot says is said at this time, in seconds since the epoch."""
         self.senders: dict[str, Sender] = {}
         self._keeps: dict[str, Callable[[Address], bool]] = {}
+        self.resumed: set[str] = set()
+        """Channels whose talkers are sent what waits when they arrive, and not before."""
         self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
         # Ids only: the store has the rest, and there may be many of a client that does not acknowledge.
         self._unconfirmed: dict[str, deque[int]] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Replies by channel and outcome: "sent", "retried", "given up"."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._showing: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,6 +63,8 @@ class Outbox:
         for name, sender in senders.items():
             if (keeps := getattr(sender, "keeps", None)) is not None:
                 self._keeps[name] = keeps
+            if getattr(sender, "resumes", False):
+                self.resumed.add(name)
 
     def compose(self, message: str | Message) -> Message:
         """A plugin's words as the bot's message. Raises TypeError."""
@@ -253,6 +259,7 @@ class Outbox:
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
             return self._failed(reply, exc)
         hit("sent")
+        self.counts[reply.address.channel, "sent"] += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug("reply %s is sent", reply.key)
         if arrived is False:
@@ -272,12 +279,14 @@ class Outbox:
         reply.retry_after = exc.retry_after if isinstance(exc, DeliveryError) else None
         if reply.kept:
             self._store.failed(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
+        self.counts[reply.address.channel, "retried"] += 1
         log.warning("reply %s is not delivered yet (try %d): %s", reply.key, reply.attempts, exc)
         return False
 
     def _bury(self, reply: Reply, error: str) -> None:
         if reply.kept:
             self._store.dead(reply, error)
+        self.counts[reply.address.channel, "given up"] += 1
         log.info("reply %s cannot be delivered: %s", reply.key, error)
 
     async def join(self) -> None:
