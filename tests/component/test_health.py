@@ -1,6 +1,7 @@
 """/livez, /readyz and /metrics of a whole server."""
 
 import aiohttp
+import prometheus_client  # noqa: F401 - so that no test imports it on its event loop
 import pytest
 
 from zoozl.channels.http import Listeners

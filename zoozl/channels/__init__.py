@@ -1,3 +1,3 @@
 """Channels carry messages between a platform and the core: one file each."""
 
-NOT_LISTED = {"http", "planned", "render", "terminal"}
+NOT_LISTED = {"access", "http", "loop_breaker", "planned", "reconnect", "render", "terminal"}
