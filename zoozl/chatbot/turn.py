@@ -57,6 +57,10 @@ TYPING_AFTER, TYPING_AGAIN = 0.3, 4.0
 # A plugin that was cancelled has so long to end; then the lane goes on without it.
 GRACE = 1.0
 
+# Members of an Enum are looked up at some cost, several for every message.
+DONE, WAITING = Ending.DONE, Ending.WAITING
+ALIAS, FALLBACK, GREETING, QUESTION = Rule.ALIAS, Rule.FALLBACK, Rule.GREETING, Rule.QUESTION
+
 EXCUSES = {
     Ending.FAILED: APOLOGY,
     Ending.TIMEOUT: TOO_SLOW,
@@ -214,15 +218,15 @@ class Turn:
             literal=asked is not None and asked.literal,
             identity=event.identity,
         )
-        if route.rule is Rule.QUESTION and open_question is not None and _gives_way(open_question, text):
+        if route.rule is QUESTION and open_question is not None and _gives_way(open_question, text):
             await self.go_on(open_question, None, route, end="replaced")
             open_question = asked = None
             route = await self._services.router.choose(
                 text, self._subject, going_on=bool(self.dialogs), identity=event.identity
             )
-        if route.rule is Rule.QUESTION and open_question is not None:
+        if route.rule is QUESTION and open_question is not None:
             route = await self._interruption(open_question, text) or route
-        if route.rule is Rule.QUESTION and open_question is not None:
+        if route.rule is QUESTION and open_question is not None:
             await self.go_on(open_question, event, route)
             return
         self._route = route
@@ -234,7 +238,7 @@ class Turn:
                 await self._greet()
             self._greeted = True
         await self._follow(route)
-        if open_question is not None and asked is not None and route.rule is Rule.ALIAS and self._floor_is_free:
+        if open_question is not None and asked is not None and route.rule is ALIAS and self._floor_is_free:
             # Interrupted: the question is put again.
             again = Message(asked.text)
             again.question = asked
@@ -242,7 +246,7 @@ class Turn:
 
     def _follow(self, route: Route) -> Coroutine[Any, Any, None]:
         """To be awaited: do what a route says."""
-        if route.rule is Rule.ALIAS and route.plugin is not None:
+        if route.rule is ALIAS and route.plugin is not None:
             return self._give(route, route.plugin, self.receipt.event.message)
         return self._follow_rule(route)
 
@@ -254,20 +258,20 @@ class Turn:
                 going_on = ended or bool(self._subject) or self.receipt.cut
                 self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
                 self.release()
-                self.report(route, Ending.DONE)
+                self.report(route, DONE)
                 return
             self.receipt.cut = self.receipt.cut or ended
         if route.rule in UNKNOWN and self._dialogs and self.receipt.event.address.room:
             # Somebody else is asked in this room; what others say to each other is not for the bot.
-            self.report(route, Ending.DONE)
+            self.report(route, DONE)
         elif route.plugin is not None:
             await self._give(route, route.plugin, message)
         elif route.rule is Rule.UNKNOWN_COMMAND:
             self._append(UNKNOWN_COMMAND.format(route.alias, route.near))
-            self.report(route, Ending.DONE)
+            self.report(route, DONE)
         else:
             log.warning("no plugin for a message, and none holds %r", route.alias)
-            self.report(route, Ending.DONE)
+            self.report(route, DONE)
 
     async def _interruption(self, dialog: Dialog, text: str) -> Route | None:
         """Another plugin that a message calls for so clearly that an interruptible dialog steps aside."""
@@ -279,7 +283,7 @@ class Turn:
         if not free and understand(question, text) is not None:
             return None
         found = await self._services.router.choose(text)
-        clear = found.rule is Rule.ALIAS and (found.score >= 1.0 or not free)
+        clear = found.rule is ALIAS and (found.score >= 1.0 or not free)
         return found if clear and found.plugin is not plugin else None
 
     @property
@@ -333,7 +337,7 @@ class Turn:
         holds = self._holds(plugin)
         before = self._data if holds else "{}"
         # The greeting before a first answer is a run of its own.
-        number = -self.receipt.seq if route.rule is Rule.GREETING and message is None and event.kind != "connect" else 0
+        number = -self.receipt.seq if route.rule is GREETING and message is None and event.kind != "connect" else 0
         run = self._services.new_run(self._services, plugin, self, number or self.receipt.seq)
         conversation = Conversation(
             self._state.uuid,
@@ -348,7 +352,7 @@ class Turn:
             run.say,
             address=event.address,
             message=message,
-            matched=route.rule is not Rule.FALLBACK,
+            matched=route.rule is not FALLBACK,
             identity=event.identity,
             arguments=arguments,
             run=run,
@@ -360,10 +364,9 @@ class Turn:
             run.message = message
             if self.receipt.recovered and (dialog := self.find(run.number)) is not None:
                 run.replay(dialog, await self._services.store.entries(dialog.id))
-        # A suspect of a crash runs alone, in no lane that another task could go on with.
-        ending, complete = await (run.again() if self.receipt.recovered else run.begin())
+        ending, complete = await run.begin()
         self.settle(route, run, ending, complete)
-        if run.passes_on is not None and ending is Ending.DONE:
+        if run.passes_on is not None and ending is DONE:
             await self._pass_on(*run.passes_on)
 
     async def _pass_on(self, alias: str, message: Message | None) -> None:
@@ -377,7 +380,7 @@ class Turn:
             await self._give(route, route.plugin, message)
         else:
             log.warning("no plugin for a message, and none holds %r", route.alias)
-            self.report(route, Ending.DONE)
+            self.report(route, DONE)
 
     def find(self, number: int) -> Dialog | None:
         """A dialog of this conversation by its number."""
@@ -446,7 +449,7 @@ class Turn:
                 return
             ending, complete = await run.again(event if event is not None else Event(dialog.address, Message()))
         self.settle(route, run, ending, complete)
-        if run.passes_on is not None and ending is Ending.DONE:
+        if run.passes_on is not None and ending is DONE:
             await self._pass_on(*run.passes_on)
 
     def _lost(self, dialog: Dialog, route: Route, why: str) -> None:
@@ -490,15 +493,15 @@ class Turn:
         assert package is not None
         holds = self._holds(plugin)
         data = run.before
-        if ending in (Ending.DONE, Ending.WAITING):
+        if ending in (DONE, WAITING):
             try:
                 data = to_json(plugin, package.conversation.data)
             except DataError as exc:
                 log.error("%s", exc)
-                if ending is Ending.WAITING:
+                if ending is WAITING:
                     run.detach()
                 ending = Ending.FAILED
-        if ending is Ending.WAITING:
+        if ending is WAITING:
             self._wait(run, data)
             if holds:
                 self._data = data
@@ -507,7 +510,7 @@ class Turn:
                 self._steps = [*self._steps, run.step(self, data, ended=True)]
             if route.rule in CANCELS and not run.asked:
                 self.release()
-            elif ending is Ending.DONE:
+            elif ending is DONE:
                 if _keeps_floor(route, run, package, complete, data != run.before):
                     if not holds:
                         self._subject = route.alias
@@ -519,13 +522,13 @@ class Turn:
                 self.release()
             if run.dialog is not None or (holds and not self._subject):
                 self.on_end(plugin, package.conversation, run.ending or REASONS.get(ending, "done"))
-        if ending in (Ending.DONE, Ending.WAITING):
+        if ending in (DONE, WAITING):
             self._marked += package.marked()
         else:
             package.unmark()
         if ending in EXCUSES:
             self._append(EXCUSES[ending])
-        if ending is not Ending.WAITING:
+        if ending is not WAITING:
             # They know each other: taken apart here, they need not wait for the garbage collector.
             run.package = self._run = None
         self.report(route, ending)
@@ -554,9 +557,9 @@ class Turn:
         self._run = None
         self.task = asyncio.current_task(self._services.loop)
         turn_id.set(self.receipt.seq)
-        self.settle(route, run, Ending.WAITING, False)
+        self.settle(route, run, WAITING, False)
         event = self.receipt.event
-        if route.rule is Rule.GREETING and event.kind == "message":
+        if route.rule is GREETING and event.kind == "message":
             # It was greeted with a question, and its message has not been answered yet.
             self._greeted = True
             text = event.message.text
@@ -570,7 +573,7 @@ class Turn:
 
     def _refuse(self, route: Route, plugin: Plugin, why: str) -> None:
         """Tell the talker that the plugin is not for him; it loses the floor, or nothing else could be said."""
-        if route.rule is not Rule.GREETING:
+        if route.rule is not GREETING:
             self._append(why)
         if route.rule in CANCELS or self._holds(plugin):
             self.release()
@@ -815,7 +818,7 @@ def _keeps_floor(route: Route, run: Run, package: Package, complete: bool, wrote
     plugin = run.plugin
     if package.finished:
         return False
-    if route.rule is Rule.GREETING:
+    if route.rule is GREETING:
         # Everybody is greeted: only a greeting that began something may hold the talker.
         return wrote and not (plugin.decides and complete) and not run.asked
     if plugin.decides:
