@@ -141,6 +141,7 @@ class Reload:
         """A router that has its vectors already: until then the old one answers. Raises ConfigError."""
         try:
             router = self._bot.router_for(fresh)
+            router.take_over(self._bot.router)
             try:
                 await router.warm_up()
             except EmbeddingError as exc:

@@ -18,17 +18,21 @@ from typing import Any, Self
 from zoozl import config as configuration
 from zoozl import logs, redaction, registry
 from zoozl.channels.http import CannotListen, Listeners, TLSFault
-from zoozl.chatbot import InterfaceRoot
+from zoozl.chatbot import InterfaceRoot, background
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.message import Address
 from zoozl.chatbot.ports import Embedder, Store
 from zoozl.config import Config
 from zoozl.config.environment import read_dotenv
 from zoozl.errors import ConfigError, ExtensionError, describe
-from zoozl.settings import Dialogs, RoomOptions
+from zoozl.settings import Dialogs, HealthOptions, RoomOptions
 from zoozl.storage import open_store, sqlite_file
 
 log = logging.getLogger(__name__)
+
+# Seconds between two tries of a channel that fails; one that ran for long begins at the shortest again.
+LONGEST_DELAY = 60.0
+LONG_ENOUGH = 300.0
 
 
 def compose(config: Config, store: Store, *, embedder: Embedder | None = None, **options: Any) -> Chatbot:
@@ -70,11 +74,14 @@ def _chatbot(config: Config, root: InterfaceRoot, options: Mapping[str, Any]) ->
     settings = config.settings
     dialogs = config.tables.get("conversation", Dialogs())
     assert isinstance(dialogs, Dialogs)
+    strangers = _background(config)
     try:
         return Chatbot(
             root,
             fallback=settings.fallback,
             threshold=settings.threshold,
+            did_you_mean=settings.did_you_mean,
+            background=strangers,
             turn_timeout=settings.turn_timeout,
             worker_threads=settings.worker_threads,
             lane_depth=settings.lane_depth,
@@ -87,6 +94,18 @@ def _chatbot(config: Config, root: InterfaceRoot, options: Mapping[str, Any]) ->
         raise config.error("fallback", str(exc)) from exc
 
 
+def _background(config: Config) -> Path:
+    """The file of sentences that mean no plugin, which can be read. Raises ConfigError."""
+    named = config.settings.background
+    file = config.folder / named if named is not None else background.FILE
+    if named is not None:
+        try:
+            background.sentences(file)
+        except ConfigError as exc:
+            raise config.error("background", str(exc)) from exc
+    return file
+
+
 def _scopes(config: Config) -> Callable[[Address], str] | None:
     """Whose conversation a message in a room is, by the settings of its channel; None if all is as usual."""
     channels = {
@@ -97,11 +116,29 @@ def _scopes(config: Config) -> Callable[[Address], str] | None:
     if not channels:
         return None
 
+    direct = {name for name, options in config.channels.items() if getattr(options, "direct_scope", False)}
+
     def scope_of(address: Address) -> str:
         default, rooms = channels.get(address.channel, ("", {}))
-        return rooms.get(address.room, default) if address.room else ""
+        return rooms.get(address.room, default) if address.room or address.channel in direct else ""
 
     return scope_of
+
+
+async def _keep_running(name: str, channel: Any) -> None:
+    """Run a channel for as long as the server does: one that fails begins again, later each time."""
+    delay = 1.0
+    while True:
+        begun = asyncio.get_running_loop().time()
+        try:
+            await channel.run()
+        except Exception:  # the edge: the class may be anybody's, and the other channels go on
+            log.exception("channel %s has stopped running, next try in %.0f s", name, delay)
+        else:
+            return
+        await asyncio.sleep(delay)
+        lasted = asyncio.get_running_loop().time() - begun
+        delay = 1.0 if lasted > LONG_ENOUGH else min(2 * delay, LONGEST_DELAY)
 
 
 class Server:
@@ -114,6 +151,8 @@ class Server:
         self.channels: dict[str, Any] = {}
         self._listeners = Listeners(force_bind=config.settings.force_bind)
         try:
+            # Before the channels: a websocket at "/" answers every path that nobody else has.
+            self._serve_health()
             for name in config.channels:
                 self._make(name)
             if config.settings.auth_required:
@@ -124,6 +163,13 @@ class Server:
         self.bot.connect(self.channels)
         self._running: list[asyncio.Task[None]] = []
 
+    def _serve_health(self) -> None:
+        options = self.config.tables.get("health")
+        if isinstance(options, HealthOptions) and options.port is not None:
+            from zoozl.health import Health
+
+            self._listeners.add(options.host, options.port, Health(self.bot, self.channels).routes())
+
     def _make(self, name: str) -> None:
         options = self.config.channels[name].beside(self.config.folder)
         try:
@@ -132,12 +178,14 @@ class Server:
             raise self.config.error(f"{name}.type", str(exc)) from exc
         try:
             self.channels[name] = channel = cls(options, self.bot, name)
-            routes = list(channel.routes()) if options.port is not None else []
+            # A channel that listens by itself speaks something else than HTTP.
+            by_http = options.port is not None and not hasattr(channel, "listen")
+            routes = list(channel.routes()) if by_http else []
         except ConfigError as exc:
             raise self.config.error(name, str(exc)) from exc
         except (Exception, SystemExit) as exc:  # the edge: the class may be anybody's
             raise self.config.error(name, f"the channel cannot be made: {describe(exc)}") from exc
-        if options.port is not None:
+        if options.port is not None and by_http:
             try:
                 certificate, key = getattr(options, "tls_certificate", None), getattr(options, "tls_key", None)
                 self._listeners.add(self._host(name), options.port, routes, certificate, key)
@@ -164,8 +212,10 @@ class Server:
             await self.bot.start()
             await self._listeners.open()
             for name, channel in self.channels.items():
+                if hasattr(channel, "listen"):
+                    await channel.listen(self._host(name))
                 if hasattr(channel, "run"):
-                    self._running.append(asyncio.create_task(channel.run(), name=f"zoozl-{name}"))
+                    self._running.append(asyncio.create_task(_keep_running(name, channel), name=f"zoozl-{name}"))
         except CannotListen as exc:
             await self._stop(0)
             raise self.config.error(self._blamed(exc), str(exc)) from exc
@@ -177,7 +227,9 @@ class Server:
     def _blamed(self, exc: CannotListen) -> str:
         """The key that a listener could not be opened for."""
         wanted = (exc.host, exc.port)
-        name = next(n for n, o in self.config.channels.items() if (self._host(n), o.port) == wanted)
+        name = next((n for n, o in self.config.channels.items() if (self._host(n), o.port) == wanted), None)
+        if name is None:
+            return f"health.{exc.about}"
         if exc.about == "host" and self.config.channels[name].host is None:
             return "host"
         return f"{name}.{exc.about}"
@@ -205,12 +257,18 @@ class Server:
         """The port that channel `name` really listens on."""
         options = self.config.channels[name]
         assert options.port is not None
+        if hasattr(self.channels[name], "listen"):
+            return int(self.channels[name].port)
         return self._listeners.port(self._host(name), options.port)
 
     def summary(self) -> list[str]:
         """What is up, a line each, for the person who started it."""
         plugins = ", ".join(plugin.name for plugin in self.bot.root.plugins.all)
         lines = [f"plugins   {plugins or 'none'}", f"embedder  {self.bot.root.embedding.about}"]
+        health = self.config.tables.get("health")
+        if isinstance(health, HealthOptions) and health.port is not None:
+            port = self._listeners.port(health.host, health.port)
+            lines.append(f"health    http://{health.host}:{port}/readyz")
         for name, channel in self.channels.items():
             host = self._host(name)
             shown = f"[{host}]" if ":" in host else host
@@ -252,6 +310,13 @@ async def _upkeep(config: Config, store: Store, bot: Chatbot) -> AsyncIterator[N
     from zoozl.stores.sqlite.sweep import Ages, Sweep
 
     assert isinstance(store, SQLiteStore)
+    learns = config.tables.get("routing")
+    unrouted = None
+    if learns is not None and getattr(learns, "learn", False):
+        from zoozl.chatbot.unrouted import Unrouted
+
+        unrouted = Unrouted(store)
+        bot.observe(unrouted.observe)
     sweep = asyncio.create_task(Sweep(store, Ages(**config.retention.model_dump())).run(), name="zoozl-sweep")
     try:
         async with Control(
@@ -261,6 +326,8 @@ async def _upkeep(config: Config, store: Store, bot: Chatbot) -> AsyncIterator[N
     finally:
         sweep.cancel()
         await asyncio.wait([sweep])
+        if unrouted is not None:
+            await unrouted.close()
 
 
 async def run(config: Config, announce: Callable[[list[str]], None], *, reload: bool = False) -> None:

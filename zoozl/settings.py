@@ -195,7 +195,17 @@ class Settings(BaseModel):
         description="What answers when nothing matches: help, another alias, or plugin:NAME.",
     )
     threshold: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
-        default=None, description="Least similarity at which an alias matches; the router's own if absent."
+        default=None,
+        description="What a message must score to be meant for a plugin: 0.5 is where the aliases themselves put it,"
+        " more is stricter, 1 is by the letter.",
+    )
+    did_you_mean: Switch = Field(
+        default=False, description="Ask the talker what is meant when two plugins are alike near to a message."
+    )
+    background: Text | None = Field(
+        default=None,
+        description="File with sentences that mean no plugin, one a line, for other languages or trades; zoozl's own"
+        " if absent.",
     )
     embedder: Annotated[str | object, AfterValidator(_embedder), WithJsonSchema({"type": "string"})] = Field(
         default="minilm",
@@ -237,6 +247,7 @@ class Retention(BaseModel):
         default=7 * DAY, description="Replies for talkers who do not come back; then they are dead letters."
     )
     dead: Age = Field(default=30 * DAY, description="Dead letters.")
+    unrouted: Age = Field(default=30 * DAY, description="Texts that `[routing] learn` keeps.")
     dedup: Annotated[
         dict[str, Age],
         BeforeValidator(_dedup),
@@ -250,6 +261,18 @@ class Retention(BaseModel):
     @classmethod
     def _with_default(cls, value: dict[str, float | None]) -> dict[str, float | None]:
         return {"default": 2 * DAY, **value}
+
+
+class Routing(BaseModel):
+    """`[routing]`: what the bot may learn from its talkers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    learn: Switch = Field(
+        default=False,
+        description="Keep the texts, not the talkers, of direct messages that no plugin was found for, for"
+        " `zoozl routes suggest`.",
+    )
 
 
 class OpenAI(BaseModel):
@@ -309,6 +332,15 @@ class VaultKeys(BaseModel):
         return self
 
 
+class HealthOptions(BaseModel):
+    """`[health]`: `/livez`, `/readyz` and `/metrics`, for probes and for Prometheus."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    port: Port | None = Field(default=None, description="Port they are served on, which a channel may have as well.")
+    host: Text = Field(default="127.0.0.1", description="Address they are served on; they tell much: not to everybody.")
+
+
 class Dialogs(BaseModel):
     """`[conversation]`: dialogs that wait for an answer."""
 
@@ -325,7 +357,9 @@ class Dialogs(BaseModel):
 # Tables of zoozl's own, by name.
 TABLES: dict[str, type[BaseModel]] = {
     "retention": Retention,
+    "routing": Routing,
     "conversation": Dialogs,
+    "health": HealthOptions,
     "openai": OpenAI,
     "sentence": Sentence,
     "vault": VaultKeys,

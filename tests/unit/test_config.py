@@ -351,24 +351,24 @@ def test_a_channel_is_on_with_its_port_and_not_when_disabled(read: Read) -> None
         ("dingtalk", {"app_key": "a", "app_secret": "s"}, True),
     ],
 )
-def test_what_switches_a_planned_channel_on(name: str, options: dict, on: bool) -> None:
-    assert PLANNED[name].model_validate(options).is_on is on
+def test_what_switches_a_channel_on(name: str, options: dict, on: bool) -> None:
+    assert Sections({}).options(name).model_validate(options).is_on is on
 
 
 def test_a_planned_channel_is_checked_and_then_warned_about(read: Read) -> None:
-    conf = read(ON + f"slack_port = 3\nslack_bot_token = '{SECRET}'\nslack_signing_secret = '{SECRET}'")
+    conf = read(ON + f"telegram_port = 3\ntelegram_token = '{SECRET}'\ntelegram_secret_token = '{SECRET}'")
     assert conf.channels.keys() == {"websocket"}
     assert conf.warnings == (
-        "chatbot.toml:2: slack_port, slack_bot_token, slack_signing_secret: the slack channel is not built in yet; "
+        "chatbot.toml:2: telegram_port, telegram_token, telegram_secret_token: the telegram channel is not built in yet; "
         "nothing will come from it",
     )
     assert SECRET not in repr(conf)
-    assert conf.conf["slack_bot_token"] == SECRET
+    assert conf.conf["telegram_token"] == SECRET
 
 
 def test_a_key_of_a_planned_channel_that_is_off_is_warned_about_too(read: Read) -> None:
-    assert "slack_bot_token" in read(ON + "slack_bot_token = 'x'").warnings[0]
-    assert read(ON + "[slack]\nenabled = false\nport = 3").warnings == ()
+    assert "telegram_token" in read(ON + "telegram_token = 'x'").warnings[0]
+    assert read(ON + "[telegram]\nenabled = false\nport = 3").warnings == ()
 
 
 @pytest.mark.parametrize("name", ["jobs", "admin", "llm", "rooms"])
@@ -385,6 +385,7 @@ def test_retention_is_in_seconds(read: Read) -> None:
         "conversation": None,
         "outbox": 7 * 86400,
         "dead": 30 * 86400,
+        "unrouted": 30 * 86400,
         "dedup": {"default": 2 * 86400},
     }
     conf = read(
@@ -395,6 +396,7 @@ def test_retention_is_in_seconds(read: Read) -> None:
         "conversation": 90 * 86400,
         "outbox": 1800,
         "dead": None,
+        "unrouted": 30 * 86400,
         "dedup": {"default": 3 * 86400},
     }
     assert read(ON + "[retention.dedup]\nemail = '7d'").retention.dedup == {"default": 2 * 86400, "email": 7 * 86400}
@@ -585,7 +587,7 @@ def test_all_mistakes_are_told_at_once(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [name for name, field in PLANNED["slack"].model_fields.items() if "Secret" in str(field)]
+    "field", [name for name, field in Sections({}).options("slack").model_fields.items() if "Secret" in str(field)]
 )
 @pytest.mark.parametrize(
     "more", ["", "slack_port = true\n", "slack_prot = 1\n", "author = 5\n", "x = \n", "[slack]\nport = 'a'\n"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.message import Message
-from zoozl.chatbot.question import Answer, Field, Kind, Question, plain, understand
-from zoozl.chatbot.run import maybe
+from zoozl.chatbot.question import Answer, Choice, Field, Kind, Question, plain, understand
+from zoozl.chatbot.run import as_kept, maybe
 from zoozl.errors import AskTimeout
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
         if entry is None:
             entry = await _live(run, question, validate)
         elif entry.kind == "answer" and "said" in entry.value:
-            run.heard(Message(*entry.value["said"]))
+            run.heard(Message(*entry.value["said"]), entry.value.get("by", run.talker))
         if entry.kind == "timeout":
             if default is MISSING:
                 raise AskTimeout
@@ -58,7 +58,8 @@ def _put(run: Run, question: Question, seconds: float | None) -> Question:
     deadline = run.now() + seconds if seconds is not None else None
     question = replace(question, id=run.new_id(), deadline=deadline)
     run.record("ask", question.dump())
-    run.put(question, question.text)
+    if question.text:
+        run.put(question, question.text)
     return question
 
 
@@ -80,11 +81,11 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     if question.secret:
         run.keep_secret()
         return run.record("answer", run.seal(value))
-    message = event.message
-    run.heard(message)
+    message, talker = event.message, event.address.talker
+    run.heard(message, talker)
     # Heard again in a replay, so that `last_message` is what it was; its files stay with the history.
     said = [message.text, message.author, message.timestamp, message.id]
-    return run.record("answer", {"value": value, "said": said})
+    return run.record("answer", {"value": value, "said": said, "by": talker})
 
 
 def _tapped(question: Question, answer: Answer) -> Any:
@@ -110,7 +111,7 @@ def _filled(question: Question, answer: Answer | None) -> tuple[Field, ...]:
 
 
 async def _valid(value: Any, validate: Validate | None) -> tuple[Any, str]:
-    """The value to keep and "", or why it is not accepted."""
+    """The value to keep and "", or why it is not accepted. Raises DataError for a value that cannot be kept."""
     if validate is None:
         return value, ""
     try:
@@ -119,14 +120,16 @@ async def _valid(value: Any, validate: Validate | None) -> tuple[Any, str]:
         return None, str(exc) or TRY_AGAIN
     if result is False:
         return None, TRY_AGAIN
-    return (value if result is None or result is True else result), ""
+    return (value if result is None or result is True else as_kept(result, "validate")), ""
 
 
 def _open(run: Run, entry: Entry) -> Any:
     return run.unseal(entry.value) if "sealed" in entry.value else entry.value["value"]
 
 
-async def form(run: Run, title: str, fields: list[Field], seconds: float | None) -> dict[str, str]:
+async def form(
+    run: Run, title: str, fields: list[Field], seconds: float | None, checks: Mapping[str, Validate]
+) -> dict[str, Any]:
     """The values by name: from a form where there are forms, else asked one by one."""
     # Noted, because it may be another device that is there when the dialog begins again.
     entry = run.recorded("form")
@@ -134,7 +137,7 @@ async def form(run: Run, title: str, fields: list[Field], seconds: float | None)
         entry = run.record("form", run.shows("forms"))
     if entry.value:
         question = Question("", title, Kind.FORM, fields=tuple(fields), talker=run.talker, secret=_has_secret(fields))
-        given = await ask(run, question, seconds, lambda values: _complete(fields, values), MISSING)
+        given = await ask(run, question, seconds, lambda values: _complete(fields, values, checks), MISSING)
         if isinstance(given, dict):
             return given
         # It was answered in words: that is the first field, and the others follow.
@@ -144,33 +147,43 @@ async def form(run: Run, title: str, fields: list[Field], seconds: float | None)
         run.say(title)
     for one in fields:
         if one.name not in first:
-            first[one.name] = await _field(run, one, seconds)
+            first[one.name] = await _field(run, one, seconds, checks)
     return first
 
 
-async def _field(run: Run, one: Field, seconds: float | None) -> str:
-    hint = "" if one.required else " (- to leave it out)"
+async def _field(run: Run, one: Field, seconds: float | None, checks: Mapping[str, Validate]) -> Any:
+    hint = "" if one.required or one.type == "checkbox" else " (- to leave it out)"
     kind = Kind.CHOICE if one.type == "select" else Kind.CONFIRM if one.type == "checkbox" else Kind.TEXT
     question = Question(
         "",
         one.label + hint,
         kind,
-        one.choices,
+        one.choices if one.required or not one.choices else (*one.choices, Choice("", "-")),
         secret=one.type == "password",
         talker=run.talker,
         literal=kind is Kind.TEXT,
     )
-    value: str = await ask(run, question, seconds, lambda text: _check(one, text), MISSING)
-    return value
+    return await ask(run, question, seconds, lambda text: _fits(one, text, checks), MISSING)
 
 
-def _complete(fields: list[Field], given: Any) -> Any:
+async def _complete(fields: list[Field], given: Any, checks: Mapping[str, Validate]) -> Any:
     if not isinstance(given, dict):
-        return _check(fields[0], given)
-    return {one.name: _check(one, str(given.get(one.name, ""))) for one in fields}
+        return await _fits(fields[0], given, checks)
+    return {one.name: await _fits(one, str(given.get(one.name, "")), checks) for one in fields}
 
 
-def _check(one: Field, text: str) -> str:
+async def _fits(one: Field, text: str, checks: Mapping[str, Validate]) -> Any:
+    """The value of a field, also by what the plugin says of it. Raises ValueError with the reason."""
+    value = check_field(one, text)
+    if not value or one.name not in checks:
+        return value
+    result, reason = await _valid(value, checks[one.name])
+    if reason:
+        raise ValueError(f"{one.label}: {reason}")
+    return result
+
+
+def check_field(one: Field, text: str) -> str:
     """The value of a field. Raises ValueError with the reason."""
     text = text.strip()
     if not text or (not one.required and plain(text) in SKIP):
@@ -206,9 +219,10 @@ def name_of(call: Callable[..., Any]) -> str:
     return str(getattr(call, "__qualname__", type(call).__qualname__))
 
 
-def takes_key(call: Callable[..., Any]) -> bool:
-    """Whether a step's function wants its stable key."""
+def takes_key(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a step's function wants its stable key: a parameter `key` that has not been given anything."""
     try:
-        return "key" in inspect.signature(call).parameters
+        signature = inspect.signature(call)
+        return "key" in signature.parameters and "key" not in signature.bind_partial(*args, **kwargs).arguments
     except (TypeError, ValueError):
         return False

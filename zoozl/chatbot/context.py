@@ -89,16 +89,18 @@ class InterfaceRoot:
         self.plugins.close()
         self.embedding.close()
 
-    def of_plugin(self, name: str, module: str) -> InterfaceRoot:
-        """The view of the plugin called `name`, whose class is in `module`.
+    def of_plugin(self, name: str, module: str, space: str = "") -> InterfaceRoot:
+        """The view of the plugin called `name`, whose class is in `module`; `memory` and `vault` are those of `space`.
 
         Raises ExtensionError for a name that zoozl needs.
         """
-        if name.startswith(OWN):
-            raise ExtensionError(f"plugin {name!r}: give it a `name` that does not begin with {' or '.join(OWN)}")
+        for what in (name, space):
+            if what.startswith(OWN):
+                word = "name" if what is name else "space"
+                raise ExtensionError(f"plugin {name!r}: give it a `{word}` that does not begin with {' or '.join(OWN)}")
         view = copy.copy(self)
-        view.memory = Memory(self.store, name)
-        view.vault = Vault(self.store, name, self.vault.cipher)
+        view.memory = Memory(self.store, space or name)
+        view.vault = Vault(self.store, space or name, self.vault.cipher)
         view._names = (name, module, module.rpartition(".")[2])
         return view
 

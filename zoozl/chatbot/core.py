@@ -133,10 +133,17 @@ class Chatbot:
     async def _recover(self) -> None:
         """Take up what a crash left: replies that were recorded, events that were accepted."""
         # Not what waits for talkers who are away: there may be very much of it.
-        for reply in await self._store.undelivered(without=self._outbox.resumed):
-            self._outbox.deliver_soon(reply.lane, [reply], None)
+        replies = await self._store.undelivered(without=self._outbox.resumed)
+        receipts = await self._store.unfinished()
+        cut = {receipt.seq: receipt for receipt in receipts}
+        for reply in replies:
+            if reply.seq in cut and self._outbox.gathers(reply.address.channel):
+                # It goes with the rest of its turn.
+                cut[reply.seq].gathered = [*cut[reply.seq].gathered, reply]
+            else:
+                self._outbox.deliver_soon(reply.lane, [reply], None)
         seen = set()
-        for receipt in await self._store.unfinished():
+        for receipt in receipts:
             # Only the first of a lane can have been running when the process died.
             receipt.recovered = receipt.lane not in seen
             seen.add(receipt.lane)
@@ -152,8 +159,11 @@ class Chatbot:
     async def take_up(self) -> None:
         """Go on with events and replies that were put back into the store, as with dead letters tried again."""
         # Before and after reading: what ended meanwhile is in the first look only, what came in the second.
-        replies = self._outbox.ids()
+        replies, turns = self._outbox.ids(), set(self._lanes.seqs)
         for reply in await self._store.undelivered():
+            # What a channel gathers is with its turn until that ends.
+            if reply.seq in turns and self._outbox.gathers(reply.address.channel):
+                continue
             if reply.id not in replies and reply.id not in self._outbox.ids():
                 self._outbox.deliver_soon(reply.lane, [reply], None)
         events = set(self._lanes.seqs)
@@ -182,7 +192,7 @@ class Chatbot:
             return reply
 
         reply = await _when_the_disk_takes_it(bury)
-        self._outbox.deliver_soon(receipt.lane, [reply], None)
+        self._outbox.deliver_soon(receipt.lane, [*receipt.gathered, reply], None)
 
     async def _warm_up(self) -> None:
         """Make the tables as soon as the embedder can; it tells itself when it cannot."""
@@ -234,6 +244,9 @@ class Chatbot:
         """
         if not self._open:
             raise Overloaded("the server is stopping, try again later")
+        if event.address.room and not event.message.author:
+            # Among several people a history is worth nothing without who said what.
+            event.message.author = event.address.talker
         lane = self.lane_of(event.address)
         self._lanes.check(lane)
         receipt = self._store.accept(event, lane)
@@ -305,6 +318,7 @@ class Chatbot:
             # The lane waits: what comes after this event must not take effect before it.
             await _when_the_disk_takes_it(partial(self._store.begin, receipt))
         lane = receipt.lane
+        turn: Turn | None = None
         try:
             turn = Turn(self._services, receipt, *await self._store.load(lane))
             self._running[lane] = turn
@@ -326,7 +340,8 @@ class Chatbot:
             )
             outcome = Outcome(receipt, None, [apology], [reply])
             if await committed(self._store, outcome, self._store.commit(outcome)):
-                await self._outbox.deliver(lane, [reply], None)
+                gathered = turn.gathered if turn is not None else receipt.gathered
+                await self._outbox.deliver(lane, [*gathered, reply], None)
 
     def _meets(self, running: Turn, receipt: Receipt) -> bool:
         """A message comes while a plugin is at work: looked at on arrival; True if it does not go into the lane."""
@@ -424,6 +439,10 @@ class Chatbot:
     async def detach_dialogs(self) -> None:
         """Let go of the coroutines that wait; their dialogs begin again from their journals, as after a restart."""
         await self._dialogs.close()
+
+    async def let_go(self) -> None:
+        """Let go of the coroutines that wait: their dialogs begin again from their journals, if they are still there."""
+        self._dialogs.detach()
 
     async def look_at_deadlines(self) -> None:
         """Begin at once with what is due; it happens by itself, but not at the very moment."""

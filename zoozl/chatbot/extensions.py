@@ -141,7 +141,7 @@ def _make(plugins: Plugins, cls: type[Interface], root: InterfaceRoot) -> Plugin
     try:
         interface = cls()
         name = interface.name or cls.__name__
-        context = root.of_plugin(name, cls.__module__)
+        context = root.of_plugin(name, cls.__module__, interface.space)
         context.plugins = plugins
         plugin = Plugin(interface, context)
         _enter(plugins, plugin)

@@ -38,10 +38,12 @@ class Interface:
     """How its command is written, for help and usage errors; made from `arguments` when empty."""
     arguments: Any = None
     """What its commands take: a dataclass or a pydantic model. `package.arguments` is an instance of it."""
+    space: str = ""
+    """Where `memory` and `vault` keep things, for all plugins that name the same; the plugin's name when empty."""
     sticky: bool = False
     """Keep the floor until `finish()`, cancel or the idle limit, even if nothing was written to `data`."""
     threshold: float | None = None
-    """What a message has to score to be meant for it; 0.5 is where the aliases themselves put it, 1 is by the letter."""
+    """What a message must score to be meant for it: 0.5 is where the aliases themselves put it, 1 is by the letter."""
     thresholds: Mapping[str, float] = {}
     """The same for single aliases: `{"alias": 0.7}`."""
     timeout: float | None = None

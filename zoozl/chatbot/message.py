@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +24,8 @@ class MessagePart:
     filename: str = ""
     consumed: bool = False
     """A plugin's own mark: `Package.get_attachments(consumed=False)` finds what it has not dealt with yet."""
+    full: str = ""
+    """The text as it was written, where a channel took quotations and signatures off; "" if nothing was taken off."""
 
     def __post_init__(self) -> None:
         # Spelled out: this is made twice for every message.
@@ -43,7 +45,7 @@ class Message:
     `from_bot` tells the bot's answers from the talker's words in a history.
     """
 
-    __slots__ = ("_sent", "author", "closes", "from_bot", "id", "parts", "question", "row", "stream")
+    __slots__ = ("_sent", "author", "closes", "envelope", "from_bot", "id", "parts", "question", "row", "stream")
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class Message:
         """What a reply asks; channels with buttons show them."""
         self.closes: tuple[str, ...] = ()
         """The ids of the questions that are no longer open since this reply."""
+        self.envelope: Mapping[str, Any] | None = None
+        """JSON of the channel's own: what it needs in order to answer this; every reply to it carries the same."""
         self.stream = ""
         """The key of the growing answer that a reply takes the place of."""
         self.row = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import logging
 import random
 import time
@@ -42,6 +43,7 @@ class Outbox:
         """What the bot says is said at this time, in seconds since the epoch."""
         self.senders: dict[str, Sender] = {}
         self._keeps: dict[str, Callable[[Address], bool]] = {}
+        self._gathering: set[str] = set()
         self.resumed: set[str] = set()
         """Channels whose talkers are sent what waits when they arrive, and not before."""
         self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
@@ -63,6 +65,8 @@ class Outbox:
         for name, sender in senders.items():
             if (keeps := getattr(sender, "keeps", None)) is not None:
                 self._keeps[name] = keeps
+            if getattr(sender, "gathers", False):
+                self._gathering.add(name)
             if getattr(sender, "resumes", False):
                 self.resumed.add(name)
 
@@ -73,7 +77,7 @@ class Outbox:
         if isinstance(message, Message):
             author = message.author or self.author
             composed = Message(message.parts, author, self._said(message), message.id, from_bot=True)
-            composed.question, composed.stream = message.question, message.stream
+            composed.question, composed.stream, composed.envelope = message.question, message.stream, message.envelope
             return composed
         raise TypeError(f"a bot answers with a str or a Message, not with {type(message).__name__}")
 
@@ -115,6 +119,10 @@ class Outbox:
             self._showing.add(task)
             task.add_done_callback(self._showing.discard)
 
+    def gathers(self, channel: str) -> bool:
+        """Whether a channel sends all replies of a turn together."""
+        return channel in self._gathering
+
     def busy(self, lane: str) -> bool:
         """Whether replies of a lane are on their way."""
         return lane in self._queues
@@ -147,9 +155,10 @@ class Outbox:
     async def _first_tries(self, lane: str, queue: deque[tuple[Reply, Done]]) -> None:
         try:
             while queue:
-                if not await self._try(*queue[0]):
+                along = self._along(queue) if self._gathering else ()
+                if not await self._try(*queue[0], along):
                     break
-                queue.popleft()
+                _take(queue, 1 + len(along))
         except Away:
             # They are recorded; `resume` reads them again.
             queue.clear()
@@ -209,10 +218,11 @@ class Outbox:
         try:
             while queue:
                 reply, durable = queue[0]
-                while not await self._try(reply, durable):
+                along = self._along(queue) if self._gathering else ()
+                while not await self._try(reply, durable, along):
                     durable = None
                     await asyncio.sleep(self._delay(reply))
-                queue.popleft()
+                _take(queue, 1 + len(along))
         except Away:
             pass  # they are recorded; `resume` reads them again
         finally:
@@ -236,8 +246,17 @@ class Outbox:
             return False
         return True
 
-    async def _try(self, reply: Reply, durable: Done) -> bool:
-        """One try; True if the reply is dealt with (delivered, dead or not recorded)."""
+    def _along(self, queue: deque[tuple[Reply, Done]]) -> Sequence[Reply]:
+        """The replies that go together with the first one: the others of its turn, if its channel gathers them."""
+        first = queue[0][0]
+        if first.address.channel not in self._gathering:
+            return ()
+        others = itertools.islice(queue, 1, None)
+        same = itertools.takewhile(lambda item: (item[0].seq, item[0].address) == (first.seq, first.address), others)
+        return [reply for reply, _ in same]
+
+    async def _try(self, reply: Reply, durable: Done, along: Sequence[Reply] = ()) -> bool:
+        """One try; True if the reply (with those that go `along`) is delivered, dead or not recorded."""
         # For the lines of the channel as well; a retry runs in a task of whoever began it.
         turn_id.set(reply.seq)
         if durable is not None and not await self._wait(durable):
@@ -247,17 +266,21 @@ class Outbox:
         try:
             if sender is None:
                 raise Undeliverable(f"no channel {reply.address.channel!r} is on")
-            arrived = await sender.send(reply.address, reply.message, reply.key)
+            if reply.address.channel in self._gathering:
+                together = [reply.message, *(other.message for other in along)]
+                arrived = await self.senders[reply.address.channel].send_all(reply.address, together, reply.key)  # type: ignore[attr-defined]
+            else:
+                arrived = await sender.send(reply.address, reply.message, reply.key)
         except Away:
             raise
         except Undeliverable as exc:
-            self._bury(reply, str(exc))
+            self._bury(reply, str(exc), along)
             return True
         except (DeliveryError, OSError) as exc:
-            return self._failed(reply, exc)
+            return self._failed(reply, exc, along)
         except Exception as exc:  # a channel's bug must not stop the lane's other replies for ever
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
-            return self._failed(reply, exc)
+            return self._failed(reply, exc, along)
         hit("sent")
         self.counts[reply.address.channel, "sent"] += 1
         if log.isEnabledFor(logging.DEBUG):
@@ -270,11 +293,13 @@ class Outbox:
                 waiting.popleft()
         elif reply.kept:
             self._store.delivered(reply.lane, reply.id)
+            for other in along:
+                self._store.delivered(other.lane, other.id)
         return True
 
-    def _failed(self, reply: Reply, exc: Exception) -> bool:
+    def _failed(self, reply: Reply, exc: Exception, along: Sequence[Reply] = ()) -> bool:
         if reply.attempts >= MOST_ATTEMPTS:
-            self._bury(reply, f"given up after {reply.attempts} tries: {exc}")
+            self._bury(reply, f"given up after {reply.attempts} tries: {exc}", along)
             return True
         reply.retry_after = exc.retry_after if isinstance(exc, DeliveryError) else None
         if reply.kept:
@@ -283,9 +308,10 @@ class Outbox:
         log.warning("reply %s is not delivered yet (try %d): %s", reply.key, reply.attempts, exc)
         return False
 
-    def _bury(self, reply: Reply, error: str) -> None:
+    def _bury(self, reply: Reply, error: str, along: Sequence[Reply] = ()) -> None:
         if reply.kept:
-            self._store.dead(reply, error)
+            for one in (reply, *along):
+                self._store.dead(one, error)
         self.counts[reply.address.channel, "given up"] += 1
         log.info("reply %s cannot be delivered: %s", reply.key, error)
 
@@ -301,6 +327,11 @@ class Outbox:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
+
+
+def _take(queue: deque[tuple[Reply, Done]], count: int) -> None:
+    for _ in range(count):
+        queue.popleft()
 
 
 async def _nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,6 +48,8 @@ class Package:
         """Who the talker has proved to be, with `claims` and `roles`; None when nobody proved anything."""
         self.arguments = arguments
         """What was written after the command, as the plugin's `arguments` declare; None if it was not called by one."""
+        self.answered_by = ""
+        """Who gave the last answer, an id like `talker`; another one only after `participants="anyone"`."""
         self.finished = False
         self._run = run
         self._seen: list[tuple[Message, MessagePart, bool]] = []
@@ -100,14 +102,15 @@ class Package:
         literal: bool = False,
         participants: Literal["talker", "anyone"] = "talker",
     ) -> Coroutine[Any, Any, Any]:
-        """Ask, and wait for the answer; to be awaited, in an `async def consume` only.
+        """Ask, and wait for the answer; to be awaited, in an `async def consume` only. With "" it only waits.
 
         Gives the answer's text, or with `choices` the value of the one that was meant (by button, number, label or
         a near spelling). `validate(answer)` may raise ValueError with the reason or return False, and the talker
-        tries again; what else it returns (True and None aside) becomes the answer. After `timeout` seconds, `default`
-        is given, or AskTimeout raised. `secret` answers are encrypted and stay out of the history. With `literal`
-        everything is an answer, "cancel" too. Raises DialogEnded when the talker cancels or the dialog gets too old,
-        RuntimeError in a `def consume`, VaultError for a secret without a vault key.
+        tries again; what else it returns (True and None aside) becomes the answer, and must be JSON. After `timeout`
+        seconds, `default` is given, or AskTimeout raised. `secret` answers are encrypted and stay out of the history.
+        With `literal` everything is an answer, "cancel" too. With `participants="anyone"` everybody in the room may
+        answer; `answered_by` is who did. Raises DialogEnded when the talker cancels or the dialog gets too old,
+        RuntimeError in a `def consume`, VaultError for a secret without a vault key, DataError.
         """
         run = self._asking()
         offered = to_choices(choices) if choices is not None else ()
@@ -142,27 +145,38 @@ class Package:
         return self.ask(text, choices=choices, **options)
 
     def form(
-        self, title: str, fields: Form | Sequence[Field], *, timeout: float | None = None
-    ) -> Coroutine[Any, Any, dict[str, str]]:
-        """Several answers by name, every one a text: from a form where the channel has them, else asked one by one."""
+        self,
+        title: str,
+        fields: Form | Sequence[Field],
+        *,
+        validate: Mapping[str, asking.Validate] | None = None,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Several answers by name, every one a text: from a form where the channel has them, else asked one by one.
+
+        `validate` has functions by the names of fields, which do what `validate` of `ask` does; what was left out is
+        not given to them. Raises ValueError if one is for no field, and what `ask` raises.
+        """
         run = self._asking()
         given = list(fields.fields if isinstance(fields, Form) else fields)
         if not given:
             raise ValueError("a form needs a field")
+        if strange := (validate or {}).keys() - {one.name for one in given}:
+            raise ValueError(f"the form has no field called {min(strange)!r} to validate")
         if any(one.type == "password" for one in given):
             run.need_vault()
-        return asking.form(run, title, given, timeout)
+        return asking.form(run, title, given, timeout, validate or {})
 
     def step(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """What `call(*args, **kwargs)` gives, which must be JSON; done once, however often the dialog starts again.
 
-        The result is durable before this returns. A kill between the effect and that runs `call` again: if it has a
-        parameter `key`, it gets the same text each time, for whatever must not happen twice. It may be async.
+        The result is durable before this returns. A kill between the effect and that runs `call` again: a parameter
+        `key` that is left free gets the same text each time, for whatever must not happen twice. It may be async.
         """
         run = self._asking("step")
 
         def once(key: str) -> Any:
-            return call(*args, **{**kwargs, "key": key}) if asking.takes_key(call) else call(*args, **kwargs)
+            return call(*args, **kwargs, key=key) if asking.takes_key(call, args, kwargs) else call(*args, **kwargs)
 
         return run.once(asking.name_of(call), once)
 
@@ -210,9 +224,9 @@ class Package:
             )
         return self._run
 
-    def heard(self, message: Message) -> None:
+    def heard(self, message: Message, talker: str) -> None:
         """An answer has come: it is the last message now."""
-        self._message = message
+        self._message, self.answered_by = message, talker
 
     def pass_on(self, alias: str, message: Message | None) -> None:
         """Give a message to the plugin of an alias, "" for the fallback, afterwards. For the core's own dialogs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop, shield
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -49,6 +49,8 @@ class Receipt:
     recovered: bool = False
     """A crash left it undone: its turn may have begun before."""
     error: StoreError | None = None
+    gathered: Sequence[Reply] = ()
+    """Replies of its turn that a crash left, for a channel that sends all replies of a turn together."""
     failed: bool = False
     """It could not be accepted after all: what its turn did must leave no trace."""
     cut: bool = False
@@ -228,8 +230,8 @@ class OutboxStore(Protocol):
         """A number greater than all that were given: an id for a reply, and its `seq` if it answers no event."""
         ...
 
-    async def undelivered(self, lane: str | None = None) -> list[Reply]:
-        """What is recorded and not delivered, of one lane or of all, in the order of `id`."""
+    async def undelivered(self, lane: str | None = None, without: Collection[str] = ()) -> list[Reply]:
+        """What is recorded and not delivered, in the order of `id`: of one lane, or of all `without` some channels."""
         ...
 
     def record(self, replies: Sequence[Reply], messages: Sequence[Message]) -> Done:
@@ -342,11 +344,15 @@ class Sender(Protocol):
     """The outgoing side of a channel.
 
     It may have as well: `keeps(address) -> bool`, False for a talker who is gone for good with the connection, so
-    that nothing is kept for later; `shows`, the names of what it can show ("choices", "forms"), or
+    that nothing is kept for later; `resumes = True` if it calls `Chatbot.resume` for every talker who arrives, so that
+    nothing need be sent to them before; `shows`, the names of what it can show ("choices", "forms"), or
     `shows_to(address, what) -> bool` if that differs; `typing(address, on)`, the bot is at work, called after 300 ms,
     every four seconds and at the end; `stream(address, key, text)`, to be awaited, how far an answer has grown;
-    `history(address, limit)` and `direct(address)`, to be awaited, the place's own messages and a way to talk in private.
+    `history(address, limit)` and `direct(address)`, to be awaited, the place's own messages and where to talk alone.
     Forms and growing answers end in ordinary replies: `Message.question`, `.stream` and `.closes`.
+
+    With `gathers = True` it gets all replies of a turn together, when the turn has ended or waits for an answer:
+    `send_all(address, messages, key)`, to be awaited, which is otherwise as `send`; `key` is that of the first one.
     """
 
     async def send(self, address: Address, message: Message, key: str) -> bool | None:

@@ -253,10 +253,10 @@ class Run:
         message.question = question
         self.say(message)
 
-    def heard(self, message: Message) -> None:
-        """An answer came: that is what the plugin has before it now."""
+    def heard(self, message: Message, talker: str) -> None:
+        """An answer came from `talker`: that is what the plugin has before it now."""
         if self.package is not None:
-            self.package.heard(message)
+            self.package.heard(message, talker)
 
     def keep_secret(self) -> None:
         """The text of the present event must stay nowhere."""
@@ -293,7 +293,7 @@ class Run:
             return
         outbox = self._services.outbox
         stream = outbox.sender_method(self.package.address.channel, "stream")
-        if stream is None:
+        if stream is None or turn.repeats:
             return
         # What was said before it stands above it: until that has gone out, there is nothing to be seen.
         turn.flush()
@@ -404,7 +404,7 @@ class Run:
             log.error("plugin %s failed", name, exc_info=exc)
         return Ending.FAILED
 
-    async def again(self, offer: Event | None = None) -> tuple[Ending, bool]:
+    async def again(self, offer: Event) -> tuple[Ending, bool]:
         """Begin once more, from the journal; like `resume`, it comes back when the plugin asks."""
         turn = self.turn
         assert turn is not None
@@ -413,7 +413,7 @@ class Run:
         self.task = self._services.loop.create_task(self._apart(offer))
         return await self._until_handed(turn, self._handed)
 
-    async def _apart(self, offer: Event | None) -> None:
+    async def _apart(self, offer: Event) -> None:
         with suppress(Unwound):
             await self.begin(offer)
 
@@ -490,14 +490,19 @@ class Run:
             return entry.value["result"]
         self.check()
         result = await maybe(call(f"{self.number}.{len(self.journal or ())}"))
-        try:
-            result = json.loads(json.dumps(result, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as exc:
-            raise DataError(f"the step {name!r} gave what is not JSON: {exc}") from exc
+        result = as_kept(result, f"the step {name!r}")
         self.record("step", {"name": name, "result": result})
         hit("step-done")
         await self.note()
         return result
+
+
+def as_kept(value: Any, what: str) -> Any:
+    """`value` as the journal gives it back later: lists for tuples and so on. Raises DataError if it is not JSON."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise DataError(f"{what} gave what is not JSON: {exc}") from exc
 
 
 def to_json(plugin: Plugin, data: object) -> str:

@@ -127,8 +127,11 @@ class Scorer:
         return latest[1:]
 
     def _match(self, index: int, score: float) -> Match:
-        plugin = self.owners[index]
-        return Match(plugin, index, score, self._thresholds.of(plugin, index))
+        return Match(self.owners[index], index, score, self.threshold(index))
+
+    def threshold(self, index: int) -> float:
+        """What a message has to score to be meant where this alias is the nearest."""
+        return self._thresholds.of(self.owners[index], index)
 
     def ranked(self, text: str, vector: Vectors | None, most: int = 5) -> list[Match]:
         """The plugins that score best, the best one first; none for an empty table.

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,10 @@ class Turn:
     """Messages that were merged with its own."""
     plugin: Plugin | None = None
     """The one that is running."""
+    envelope: Mapping[str, Any] | None = None
+    """What the channel needs in order to answer, if its event does not have it."""
+    _gathered: list[Reply] | tuple[()] = ()
+    """Replies that are recorded, and wait for the end of the turn: the channel sends all together."""
     _waits = False
     _typed = 0.0
     """When the talker was last shown that it is at work (loop time); 0.0: never."""
@@ -177,6 +181,8 @@ class Turn:
         self._early: list[tuple[list[Reply], list[Message], asyncio.Future[None]]] = []
         # A re-run turn says its first replies again; those were recorded before the crash.
         self._recorded = receipt.replied
+        if receipt.gathered:
+            self._gathered = list(receipt.gathered)
 
     async def run(self) -> None:
         """Route and answer the event, then commit."""
@@ -238,7 +244,7 @@ class Turn:
                 await self._greet()
             self._greeted = True
         await self._follow(route)
-        if open_question is not None and asked is not None and route.rule is ALIAS and self._floor_is_free:
+        if asked is not None and asked.text and route.rule is ALIAS and self._floor_is_free:
             # Interrupted: the question is put again.
             again = Message(asked.text)
             again.question = asked
@@ -639,6 +645,11 @@ class Turn:
             self._services.outbox.typing(self.receipt.event.address, on)
         self._typed = self._loop.time() if on else 0.0
 
+    @property
+    def repeats(self) -> bool:
+        """Whether what is said next was recorded before a crash, so that the talker has it."""
+        return len(self._said) < self._recorded
+
     def grows(self) -> None:
         """The talker sees an answer grow: nothing else shows that the bot is at work."""
         if self._typed < math.inf:
@@ -688,7 +699,10 @@ class Turn:
             self._recorded += len(replies)
             if done is not None:
                 self._early.append((replies, said, done))
-            self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
+            if self._services.outbox.gathers(self.receipt.event.address.channel):
+                self._gathered = [*self._gathered, *replies]
+            else:
+                self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
             if self._typed and self._typed < math.inf:
                 # Clients take a reply for the end of it.
                 self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
@@ -700,6 +714,10 @@ class Turn:
         event = receipt.event
         number = self._services.store.next_number
         kept = bool(said) and self._services.outbox.keeps(event.address)
+        envelope = event.message.envelope or self.envelope
+        if envelope is not None:
+            for message in said:
+                message.envelope = message.envelope or envelope
         replies = [
             Reply(number(), receipt.seq, first + n, receipt.lane, event.address, message, kept=kept)
             for n, message in enumerate(said)
@@ -740,6 +758,8 @@ class Turn:
             self.receipt, state, lines, replies, self._marked, self._steps, secret=self.secret, also=self.also
         )
         done: Done = self._services.store.commit(outcome)
+        if self._gathered:
+            replies = [*(reply for reply in self._gathered if reply not in held), *replies]
         if (done is None or await committed(self._services.store, outcome, done)) and replies:
             await self._services.outbox.deliver(self.receipt.lane, replies, None)
 
@@ -762,6 +782,11 @@ class Turn:
             observer(Report(self.receipt, route, ending, seconds))
 
     # For the rules of waiting.py
+
+    @property
+    def gathered(self) -> Sequence[Reply]:
+        """Replies that are recorded and have not been handed over yet."""
+        return self._gathered
 
     @property
     def services(self) -> Services:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.identity import Identity
@@ -59,6 +59,8 @@ def dump_start(run: Run) -> str:
             "sent": message.timestamp,
             "id": message.id,
         }
+        if message.envelope is not None:
+            packed["message"]["envelope"] = message.envelope
         packed["files"] = [[part.media_type, part.filename] for part in message.files]
     if package.identity is not None:
         identity = package.identity
@@ -77,6 +79,7 @@ def load_start(text: str) -> Start:
         files = [MessagePart(media_type=kind, filename=name) for kind, name in packed["files"]]
         parts = [MessagePart(given["text"]), *files] if files else given["text"]
         message = Message(parts, given["author"], given["sent"], given["id"])
+        message.envelope = given.get("envelope")
     if "identity" in packed:
         talker, claims, roles = packed["identity"]
         identity = Identity(talker, claims, frozenset(roles))
@@ -89,12 +92,13 @@ def may_answer(dialog: Dialog, talker: str) -> bool:
 
 
 async def open_question(turn: Turn, event: Event) -> Dialog | None:
-    """The dialog that a plain message answers: the latest question to its talker.
+    """The dialog that a plain message answers: the latest question to its talker, in the same thread if there is one.
 
     One whose time was over before the message came is told so first.
     """
     # What an expired one asks next was not asked yet when the message came: each is looked at once.
-    for dialog in reversed(turn.dialogs):
+    thread = event.address.thread
+    for dialog in sorted(reversed(turn.dialogs), key=lambda dialog: dialog.address.thread != thread):
         if not may_answer(dialog, event.address.talker):
             continue
         if dialog.deadline is None or turn.receipt.at < dialog.deadline:
@@ -124,6 +128,9 @@ async def at_deadline(turn: Turn, event: Event) -> None:
         # The clock was set back.
         turn.services.dialogs.due_at(dialog.deadline)
         return
+    begun_with = load_start(dialog.start).message if dialog.start else None
+    if begun_with is not None:
+        turn.envelope = begun_with.envelope
     await _expire(turn, dialog)
 
 
@@ -167,7 +174,9 @@ async def _answer(turn: Turn, event: Event, answer: Answer, *, ends: bool) -> No
         _say(turn, NOT_YOURS)
     elif elsewhere:
         # In its own lane, so that it takes its turn there. The key makes it one event if this turn is run again.
-        address = dialog.address
+        address = replace(dialog.address, talker=talker)
+        if turn.services.lane_of(address) != turn.services.lane_of(dialog.address):
+            address = dialog.address
         forwarded = event._replace(address=address, keys=(f"forward:{turn.receipt.seq}",), answer=answer)
         turn.services.receive(forwarded)
     elif dialog.deadline is not None and turn.receipt.at >= dialog.deadline:
@@ -199,7 +208,9 @@ async def _list(turn: Turn, event: Event) -> None:
         if dialog.deadline is not None and dialog.deadline <= now:
             continue
         left = f", {math.ceil((dialog.deadline - now) / 60)} min left" if dialog.deadline is not None else ""
-        text = question.prompt if len(question.prompt) <= SHOWN else question.prompt[: SHOWN - 1] + "…"
+        # One that only waits, for whatever is said, has no text.
+        text = question.prompt or dialog.alias
+        text = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
         ways = f"/cancel_{question.id}"
         if question.kind is Kind.CONFIRM:
             ways = f"/confirm_{question.id} {ways}"
