@@ -251,7 +251,7 @@ def _held(store: _Store, talker: str, channel: str | None) -> dict[str, int]:
 
         ids, _ = asyncio.run(commands.find_messages(run, talker, channel, progress))
         counts = {**commands.count(db, talker, channel), "message": len(ids)}
-    return {table: counts[table] for table in (*commands.PERSONAL, "vault")}
+    return {table: counts[table] for table in (*commands.PERSONAL, "unrouted", "vault")}
 
 
 def _show(counts: dict[str, int]) -> None:

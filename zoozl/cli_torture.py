@@ -17,6 +17,9 @@ BROKEN = 1
 @verbose_option
 @click.option("--talkers", type=click.IntRange(1, 1000), default=10, show_default=True, help="Conversations at once.")
 @click.option("--messages", type=click.IntRange(1), default=200, show_default=True, help="Messages of each of them.")
+@click.option(
+    "--dialogs", type=click.IntRange(0, 1000), default=5, show_default=True, help="Talkers led through dialogs."
+)
 @click.option("--kills", type=click.IntRange(0), default=20, show_default=True, help="How often the server is killed.")
 @click.option("--seconds", type=click.FloatRange(1), default=120.0, show_default=True, help="No more kills after that.")
 @click.option("--seed", type=int, help="Make the random choices of an earlier run.")

@@ -19,10 +19,12 @@ def torture(cwd, *arguments, **env):
 
 
 def test_nothing_is_lost_or_doubled_by_a_few_kills(tmp_path):
-    done = torture(tmp_path, "--kills", "5", "--talkers", "6", "--messages", "60")
+    done = torture(tmp_path, "--kills", "5", "--talkers", "6", "--messages", "60", "--dialogs", "4")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BROKEN" not in done.stdout
-    assert "360 of 360" in done.stdout
+    # 6 talkers with 60 messages each, and 4 that give 6 orders in 4 messages.
+    assert "456 of 456" in done.stdout
+    assert "72 steps" in done.stdout
     assert list(tmp_path.glob("zoozl*")) == [], "it leaves nothing behind"
 
 
@@ -87,6 +89,40 @@ def too_early(self):
     self.receipt.settle(None)
 Accept.settle_early = too_early
 """
+
+# Steps are only in the journal when their turn ends.
+NOTES_NOTHING = """
+from zoozl.chatbot.run import Run
+async def note(self):
+    self.check()
+Run.note = note
+"""
+# What a turn has noted cannot be found by the message that it was cut in.
+FORGETS_THE_QUESTION = """
+from dataclasses import replace
+from zoozl.stores.sqlite.operations import Note
+write = Note.write
+def forget(self, db, batch):
+    self.step = replace(self.step, dialog=replace(self.step.dialog, question=None, deadline=None))
+    write(self, db, batch)
+Note.write = forget
+"""
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "promise"),
+    [(NOTES_NOTHING, "each step took effect once"), (FORGETS_THE_QUESTION, "every reply came, once and in order")],
+    ids=["notes nothing", "forgets the question"],
+)
+def test_a_server_that_breaks_a_promise_in_dialogs_is_found_out(tmp_path, sabotage, promise):
+    (tmp_path / "sabotage.py").write_text(
+        sabotage + "from zoozl.chatbot import Interface\nclass Nothing(Interface): pass\n"
+    )
+    (tmp_path / "chatbot.toml").write_text("extensions = ['zoozl.torture.plugin', 'sabotage']\n")
+    plan = ("--kills", "3", "--talkers", "1", "--messages", "40", "--dialogs", "20", "--seed", "1")
+    done = torture(tmp_path, "--conf", "chatbot.toml", *plan)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"BROKEN  in dialogs: {promise}" in done.stdout
 
 
 @pytest.mark.parametrize(

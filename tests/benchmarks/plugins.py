@@ -48,3 +48,13 @@ class Silent(Interface):
     async def consume(self, package):
         if package.last_message is not None:
             package.callback("?")
+
+
+class Asker(Interface):
+    name = "asker"
+    aliases = ("/ask",)
+
+    async def consume(self, package):
+        text = "?"
+        while True:
+            text = await package.ask(text, literal=True)

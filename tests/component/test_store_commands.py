@@ -18,7 +18,8 @@ from websockets.sync.client import connect as websocket
 
 from zoozl.chatbot import Address, Message
 from zoozl.chatbot.message import Event, scope_key
-from zoozl.chatbot.ports import Outcome, Reply, State
+from zoozl.chatbot.ports import Dialog, Entry, Outcome, Reply, State, Step
+from zoozl.chatbot.question import Question
 from zoozl.cli import main
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import Store
@@ -312,6 +313,88 @@ def test_forgetting_leaves_what_others_said_in_the_room(folder):
     (left, total), _ = asyncio.run(talk(("bert", "five")))
     assert [m.text for m in left][-3:] == ["answer to four", "five", "answer to five"]
     assert total == 6
+
+
+def waiting(number, address, *entries, talker=None, start='{"message": {"text": "XYZZY"}}', data='{"a": "XYZZY"}'):
+    """A dialog that its address began, with a journal; `entries` are (turn, kind, value)."""
+    question = Question(f"{number:x}", "Well?", talker=talker if talker is not None else address.talker)
+    made = tuple(Entry(*entry) for entry in entries)
+    return Step(Dialog(number, scope_key(address), "p:P", "/p", address, start, data, question, 5e9, len(made)), made)
+
+
+def test_forgetting_ends_a_talkers_dialogs_and_those_in_which_he_has_answered(folder):
+    path = folder / "zoozl.db"
+    room = {who: Address("c", room="r", thread="1", talker=who) for who in ("anna", "bert", "carl")}
+    lane = scope_key(room["anna"])
+
+    async def make():
+        store = await Store.open(path)
+        turns = {}
+        for who in ("bert", "anna", "carl"):
+            receipt = store.accept(Event(room[who], Message(f"says {who}")), lane)
+            turns[who] = receipt.seq
+            await store.commit(Outcome(receipt, State("u", "", ""), [receipt.event.message], []))
+        for step in (
+            waiting(1001, Address("c", talker="anna"), (1, "answer", {"value": "XYZZY"})),
+            waiting(1002, room["anna"], (turns["anna"], "ask", {})),
+            waiting(1003, room["bert"], (turns["bert"], "ask", {}), (turns["anna"], "answer", {"value": "XYZZY"})),
+            waiting(1004, room["bert"], (turns["carl"], "answer", {"value": "no"}), start="{}", data="{}"),
+            waiting(1005, Address("d", talker="anna"), (1, "ask", {}), start="{}", data="{}"),
+        ):
+            await store.note(step)
+        await store.close()
+
+    asyncio.run(make())
+    assert "dialog                 3" in zoozl(folder, "forget", "anna", "--channel", "c", "--yes")
+    assert rows(path, "SELECT id FROM dialog ORDER BY id") == [(1004,), (1005,)]
+    assert rows(path, "SELECT dialog FROM journal ORDER BY dialog") == [(1004,), (1005,)]
+    assert b"XYZZY" not in path.read_bytes()
+    assert "dialog                 1" in zoozl(folder, "forget", "anna", "--dry-run")
+    zoozl(folder, "forget", "anna", "--yes")
+    assert rows(path, "SELECT id FROM dialog") == [(1004,)]
+
+
+def test_dialogs_are_exported_without_secrets(folder):
+    async def make():
+        store = await Store.open(folder / "zoozl.db")
+        for number, who in ((7, "anna"), (8, "bert")):
+            sealed = (1, "answer", {"sealed": "XYZZY"})
+            await store.note(waiting(number, Address("c", talker=who), (1, "ask", {"prompt": "Token?"}), sealed))
+        await store.close()
+
+    asyncio.run(make())
+    (dialog,) = exported(folder, "--talker", "anna")
+    assert (dialog["type"], dialog["talker"], dialog["plugin"], dialog["question"]) == (
+        "dialog", "anna", "p:P", "Well?",
+    )  # fmt: skip
+    assert dialog["deadline"] == "2128-06-11T08:53:20+00:00"
+    assert dialog["journal"] == [["ask", {"prompt": "Token?"}], ["answer", {"value": "●●●"}]]
+    assert "sealed" not in json.dumps(dialog)
+    assert [row["talker"] for row in exported(folder)] == ["anna", "bert"]
+    stats = zoozl(folder, "stats")
+    assert "dialog                 2" in stats
+    assert "journal                2" in stats
+    assert "2 dialogs without a conversation" in zoozl(folder, "check")
+    assert "0 journal entries without a dialog" in zoozl(folder, "check")
+
+
+async def test_forgetting_lets_go_of_what_is_in_memory(store):
+    address = Address("c", talker="t")
+    await store.note(waiting(1, address, (1, "ask", {})))
+    assert len((await store.load(scope_key(address))).dialogs) == 1
+    told = []
+
+    async def on_forget():
+        told.append((await store.load(scope_key(address))).dialogs)
+
+    async with Control(store, store.path, on_forget=on_forget):
+        request = {"do": "forget", "talker": "t", "channel": None}
+        answer = await asyncio.to_thread(ask, store.path, request, lambda *_: None)
+    assert answer["counts"]["dialog"] == 1
+    assert told == [()]
+    # Its turn was under way: what it notes now has lost its beginning, and would be of no use.
+    await store.note(Step(Dialog(1, scope_key(address), "p:P", "/p", address, "{}", entries=2), (Entry(2, "x", 1),)))
+    assert await store.entries(1) == []
 
 
 def test_dead_letters_are_put_back_for_the_next_start(folder):

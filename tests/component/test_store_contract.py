@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from zoozl.chatbot import Address, Message, MessagePart
 from zoozl.chatbot.message import Event, scope_key
-from zoozl.chatbot.ports import Outcome, Reply, State
+from zoozl.chatbot.ports import Dialog, Entry, Outcome, Reply, State, Step
+from zoozl.chatbot.question import Question
 from zoozl.stores.memory import Store as MemoryStore
 from zoozl.stores.sqlite import Store as SqliteStore
 
@@ -196,9 +197,17 @@ async def test_replies_come_in_the_order_of_their_ids_until_they_are_delivered(s
     replies = await store.undelivered()
     assert [reply.id for reply in replies] == sorted(reply.id for reply in replies)
     for reply in replies[::2]:
-        store.delivered(reply)
+        store.delivered(reply.lane, reply.id)
     assert [reply.id for reply in await store.undelivered()] == [reply.id for reply in replies[1::2]]
     assert {reply.lane for reply in await store.undelivered(lane_of("berta"))} == {lane_of("berta")}
+
+
+async def test_replies_of_some_channels_are_left_out(store):
+    for channel in ("c", "cc"):
+        where, number = Address(channel, talker="anna"), store.next_number()
+        await done(store.record([Reply(number, number, 0, scope_key(where), where, Message(channel))], []))
+    for without, found in (((), ["c", "cc"]), (("c",), ["cc"]), ({"c", "cc"}, [])):
+        assert [reply.message.text for reply in await store.undelivered(without=without)] == found
 
 
 async def test_a_reply_that_failed_stays_and_a_dead_one_goes(store):
@@ -231,6 +240,8 @@ async def test_values_by_space_and_prefix(store):
     assert await store.keys("a", "") == ["x2", "y"]
     assert await store.keys("a", "x") == ["x2"]
     assert await store.keys("c", "") == []
+    await store.put("a", "y\0z", "5")
+    assert await store.keys("a", "y\0") == ["y\0z"]
 
 
 async def test_numbers_are_never_given_twice_over_restarts(tmp_path):
@@ -243,7 +254,7 @@ async def test_numbers_are_never_given_twice_over_restarts(tmp_path):
         await done(store.record([Reply(number, number, 0, lane_of("anna"), address("anna"), Message("told"))], []))
         given += [receipt.seq, *(reply.id for reply in await store.undelivered())]
         for reply in await store.undelivered():
-            store.delivered(reply)
+            store.delivered(reply.lane, reply.id)
         await (store.close() if n % 2 else kind.crash(store))
     assert given == sorted(set(given))
 
@@ -255,6 +266,132 @@ async def test_an_event_that_is_given_up_becomes_a_dead_letter_and_is_answered(k
     await store.bury(receipt, "killed the process", [reply_to(store, receipt, 0, "sorry")])
     assert [reply.message.text for reply in await store.undelivered()] == ["sorry"]
     assert await store.unfinished() == []
+    await store.close()
+
+
+# Dialogs.
+
+
+def dialog(number, talker="anna", *, asks="", deadline=None, entries=0, room="", data="{}"):
+    where = Address("c", room=room, talker=talker)
+    asked = Question(asks, f"{asks}?", talker=talker) if asks else None
+    return Dialog(number, scope_key(where), "m:P", "/p", where, f'{{"n": {number}}}', data, asked, deadline, entries)
+
+
+def entry(turn, kind="ask", value=None):
+    return Entry(turn, kind, value)
+
+
+async def test_a_dialog_is_there_as_it_was_last_noted(kind):
+    store = await kind.open()
+    first = (entry(1, "ask", {"prompt": "déjà vu?"}), entry(2, "answer", {"value": [1, None, "x"]}))
+    await done(store.note(Step(dialog(7, asks="a1", deadline=50.5, entries=2), first)))
+    later = dialog(7, asks="a2", deadline=60.25, entries=3, data='{"x": 1}')
+    await done(store.note(Step(later, (entry(3, "step", {"name": "f", "result": 1.5}),))))
+    if kind.survives:
+        await store.close()
+        store = await kind.open()
+    assert (await store.load(lane_of("anna"))).dialogs == (later,)
+    assert await store.entries(7) == [*first, entry(3, "step", {"name": "f", "result": 1.5})]
+    assert await store.entries(8) == []
+    await store.close()
+
+
+async def test_a_dialog_that_was_noted_before_its_first_turn_ended_is_found(store):
+    receipt = store.accept(event("/p"), lane_of("anna"))
+    await done(store.note(Step(dialog(receipt.seq, entries=1), (entry(receipt.seq, "step"),))))
+    state, _, dialogs = await store.load(lane_of("anna"))
+    assert state is None
+    assert [d.id for d in dialogs] == [receipt.seq]
+
+
+async def test_a_dialog_that_has_ended_leaves_nothing(store):
+    await done(store.note(Step(dialog(7, asks="a1", deadline=5.0, entries=1), (entry(1),))))
+    await done(store.note(Step(dialog(7), ended=True)))
+    assert (await store.load(lane_of("anna"))).dialogs == ()
+    assert await store.entries(7) == []
+    assert await store.due(10) == []
+    assert await store.dialog_of("a1") is None
+    assert await store.dialogs_of("c", "anna") == []
+
+
+async def test_the_latest_question_of_a_conversation_comes_last(store):
+    for number in (7, 8, 9):
+        await done(store.note(Step(dialog(number, asks=f"a{number}", entries=1), (entry(1),))))
+    assert [d.id for d in (await store.load(lane_of("anna"))).dialogs] == [7, 8, 9]
+    await done(store.note(Step(dialog(7, asks="b7", entries=2), (entry(2),))))
+    assert [d.id for d in (await store.load(lane_of("anna"))).dialogs] == [8, 9, 7]
+
+
+async def test_the_earliest_deadlines_are_due_first(store):
+    for number, deadline in enumerate([30.0, 10.0, None, 20.0, 40.0], 1):
+        await done(store.note(Step(dialog(number, f"t{number}", deadline=deadline, entries=1), (entry(1),))))
+    assert [d.id for d in await store.due(3)] == [2, 4, 1]
+    await done(store.note(Step(dialog(2, "t2", deadline=35.0, entries=2), (entry(2),))))
+    await done(store.note(Step(dialog(4, "t4"), ended=True)))
+    assert [(d.id, d.deadline) for d in await store.due(10)] == [(1, 30.0), (2, 35.0), (5, 40.0)]
+
+
+async def test_a_dialog_is_found_by_its_open_question_and_by_no_older_one(store):
+    await done(store.note(Step(dialog(7, asks="a1", entries=1), (entry(1),))))
+    await done(store.note(Step(dialog(8, "berta", asks="b1", entries=1), (entry(1),))))
+    assert (await store.dialog_of("a1")).id == 7
+    await done(store.note(Step(dialog(7, asks="a2", entries=2), (entry(2),))))
+    assert await store.dialog_of("a1") is None
+    assert (await store.dialog_of("a2")).id == 7
+    await done(store.note(Step(dialog(7, deadline=9.0, entries=3), (entry(3),))))
+    assert await store.dialog_of("a2") is None
+    assert (await store.dialog_of("b1")).id == 8
+
+
+async def test_a_talkers_dialogs_are_found_in_every_room_of_a_channel(store):
+    for number, room in ((7, ""), (8, "r1"), (9, "r2")):
+        await done(store.note(Step(dialog(number, room=room, asks=f"a{number}", entries=1), (entry(1),))))
+    await done(store.note(Step(dialog(10, "berta", room="r1", asks="b", entries=1), (entry(1),))))
+    assert [d.id for d in await store.dialogs_of("c", "anna")] == [7, 8, 9]
+    assert await store.dialogs_of("d", "anna") == []
+
+
+async def test_only_a_conversation_that_was_is_known(store):
+    assert not await store.knows(lane_of("anna"))
+    receipt = store.accept(event("1"), lane_of("anna"))
+    assert not await store.knows(lane_of("anna"))
+    await done(store.commit(outcome(store, receipt)))
+    assert await store.knows(lane_of("anna"))
+
+
+async def test_dialogs_change_with_the_commit_of_their_turn(kind):
+    store = await kind.open()
+    first, second = (store.accept(event(str(n)), lane_of("anna")) for n in range(2))
+    asked = outcome(store, first, "Well?")
+    asked.steps = [Step(dialog(first.seq, asks="a1", entries=1), (entry(first.seq),))]
+    await done(store.commit(asked))
+    assert [d.id for d in (await store.load(lane_of("anna"))).dialogs] == [first.seq]
+    answered = outcome(store, second, "Thanks.")
+    answered.steps = [
+        Step(dialog(first.seq), ended=True),
+        Step(dialog(second.seq, asks="a2", entries=1), (entry(second.seq),)),
+    ]
+    await done(store.commit(answered))
+    if kind.survives:
+        await kind.crash(store)
+        store = await kind.open()
+    assert [d.id for d in (await store.load(lane_of("anna"))).dialogs] == [second.seq]
+    assert await store.entries(first.seq) == []
+    assert await store.unfinished() == []
+    await store.close()
+
+
+async def test_an_event_that_is_given_up_takes_its_dialogs_along(kind):
+    store = await kind.open()
+    receipt = store.accept(event("poison"), lane_of("anna"))
+    await receipt.acknowledged()
+    for number, turn in ((receipt.seq, receipt.seq), (500, receipt.seq), (501, 499)):
+        await done(store.note(Step(dialog(number, asks=f"a{number}", entries=1), (entry(turn, "step"),))))
+    await store.load(lane_of("anna"))
+    await store.bury(receipt, "killed the process", [])
+    assert [d.id for d in (await store.load(lane_of("anna"))).dialogs] == [501]
+    assert await store.entries(500) == []
     await store.close()
 
 
@@ -289,6 +426,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.states = {}
         self.lines = {talker: [] for talker in TALKERS}
         self.values = {}
+        self.dialogs = {}  # id: (Dialog, its entries), the latest question last
         self.dead = 0
         self.highest = 0
         self.count = 0
@@ -419,7 +557,7 @@ class StoreMachine(RuleBasedStateMachine):
             replies = await self.store.undelivered()
             reply = replies[pick % len(replies)]
             if how == "delivered":
-                self.store.delivered(reply)
+                self.store.delivered(reply.lane, reply.id)
             elif how == "failed":
                 reply.attempts += 1
                 self.store.failed(reply, "no answer", 1.0)
@@ -445,6 +583,40 @@ class StoreMachine(RuleBasedStateMachine):
             assert state == self.states[talker]
         else:
             assert state is None or (state.subject, state.data) == ("", "{}")
+
+    @rule(
+        talker=st.sampled_from(TALKERS),
+        pick=st.integers(0, 3),
+        asks=st.booleans(),
+        deadline=st.sampled_from([None, 1.0, 2.0, 3.5]),
+        ended=st.booleans(),
+    )
+    def note(self, talker, pick, asks, deadline, ended):
+        number = 1 + pick + 10 * TALKERS.index(talker)
+        if ended and number not in self.dialogs:
+            return
+        _, entries = self.dialogs.pop(number, (None, []))
+        entries = [*entries, *(entry(self.count, value=self.text()) for _ in range(1 + pick % 2))]
+        noted = dialog(
+            number, talker, asks=self.text() if asks else "", deadline=deadline, entries=len(entries), data=f"[{pick}]"
+        )
+        new = () if ended else tuple(entries[-(1 + pick % 2) :])
+        if not ended:
+            self.dialogs[number] = noted, entries
+        self.submit(lambda: self.store.note(Step(noted, new, ended)), True)
+
+    @rule(talker=st.sampled_from(TALKERS), limit=st.integers(1, 5))
+    def dialogs_are_found(self, talker, limit):
+        mine = [d for d, _ in self.dialogs.values() if d.address.talker == talker]
+        assert list(self.wait(self.store.load(lane_of(talker))).dialogs) == mine
+        assert sorted(d.id for d in self.wait(self.store.dialogs_of("c", talker))) == sorted(d.id for d in mine)
+        for found, entries in self.dialogs.values():
+            assert self.wait(self.store.entries(found.id)) == entries
+            if found.question is not None:
+                assert self.wait(self.store.dialog_of(found.question.id)) == found
+        due = self.wait(self.store.due(limit))
+        timed = sorted(d.deadline for d, _ in self.dialogs.values() if d.deadline is not None)
+        assert [d.deadline for d in due] == timed[:limit]
 
     @rule(talker=st.sampled_from([*TALKERS, None]))
     def undelivered(self, talker):

@@ -6,7 +6,7 @@ import pytest
 
 from zoozl.chatbot import Address, Message
 from zoozl.chatbot.message import Event, scope_key
-from zoozl.chatbot.ports import Outcome, Reply, State
+from zoozl.chatbot.ports import Dialog, Entry, Outcome, Reply, State, Step
 from zoozl.stores.sqlite import Store
 from zoozl.stores.sqlite.sweep import ROWS, Ages, Sweep
 
@@ -102,6 +102,18 @@ async def test_a_reply_that_waits_keeps_its_conversation_until_it_is_given_up(st
     assert await rows(store, "dead", "kind || ': ' || error || ' ' || talker") == [
         "reply: the talker did not come back in time t"
     ]
+
+
+async def test_a_dialog_keeps_its_conversation_until_it_ends(store):
+    lane = await said(store, "t", 0)
+    dialog = Dialog(7, lane, "p:P", "/p", Address("c", talker="t"), "{}", deadline=NOW + DAY, entries=1)
+    await store.note(Step(dialog, (Entry(1, "sleep", NOW + DAY),)))
+    await sweep(store)
+    assert await rows(store, "conversation") == [lane]
+    assert [d.id for d in (await store.load(lane)).dialogs] == [7]
+    await store.note(Step(dialog, ended=True))
+    await sweep(store)
+    assert await rows(store, "conversation") == []
 
 
 async def test_a_reply_of_a_living_conversation_is_never_given_up(store):

@@ -1,6 +1,7 @@
 """Which answer a message is to a question."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -36,6 +37,13 @@ def test_a_choice_is_meant_by_number_label_beginning_or_near_spelling(text, valu
 def test_a_number_that_is_a_label_means_that_label():
     rooms = Question("1", "Which room?", Kind.CHOICE, to_choices(["3", "2", "1"]))
     assert understand(rooms, "1") == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("fsih", "fish"), ("fihs", "fish"), ("ifhs", None), ("A12", "A12"), ("A21", None), ("tae", "tea")]
+)
+def test_two_letters_may_have_changed_places_but_not_two_digits(text, value):
+    assert understand(Question("1", "?", Kind.CHOICE, to_choices(["fish", "A12", "tea"])), text) == value
 
 
 def test_what_could_be_two_choices_is_neither():
@@ -88,3 +96,10 @@ def test_choices_may_have_values_of_their_own():
 def test_a_form_has_each_field_once():
     with pytest.raises(ValueError, match="two fields"):
         Form().text("a", "A").number("a", "B")
+
+
+def test_a_question_is_packed_with_every_field():
+    fields = tuple(Form().select("size", "Size?", ["s", "m"]).password("token", "Token?").fields)
+    asked = Question("a1", "Well?", Kind.FORM, to_choices({"x": "an x"}), fields, 5.5, True, True, "anna")
+    assert json.loads(json.dumps(asked.dump())) == json.loads(json.dumps(asdict(asked)))
+    assert Question.load(json.loads(json.dumps(asked.dump()))) == asked

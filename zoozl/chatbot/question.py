@@ -16,6 +16,7 @@ YES = frozenset(
 NO = frozenset({"no", "n", "nope", "nah", "don't", "do not", "2", "👎", "❌"})
 NEAR = 0.8
 SHORTEST_PREFIX = 3
+LONGEST_WORD = 100
 NUMBER = re.compile(r"#?\s*([0-9]{1,4})\s*[.):]?")
 
 Choices: TypeAlias = Sequence[str] | Sequence[tuple[str, str]] | Mapping[str, str]
@@ -189,7 +190,17 @@ def _choose(choices: Sequence[Choice], text: str, *, exact: bool) -> str | None:
     if len(begun) == 1:
         return begun.pop()
     near = {names[name] for name in difflib.get_close_matches(words, names, n=2, cutoff=NEAR)}
+    near |= {value for name, value in names.items() if _swapped(words, name)}
     return near.pop() if len(near) == 1 else None
+
+
+def _swapped(one: str, other: str) -> bool:
+    """Whether they differ in two neighbouring letters that changed places, which the usual measure rates too low."""
+    if len(one) != len(other) or not SHORTEST_PREFIX <= len(one) <= LONGEST_WORD:
+        return False
+    n = next((n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
+    pair = one[n : n + 2]
+    return pair.isalpha() and one[:n] + pair[::-1] + one[n + 2 :] == other
 
 
 def plain(text: str) -> str:

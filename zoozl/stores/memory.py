@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
 
 WINDOW = 20
 LARGE = 2_000
+LEAST_HEAP = 1_000
 
 
 class Store:
@@ -24,10 +25,12 @@ class Store:
         messages: int = WINDOW,
         keys: int = 100_000,
         large_bytes: int = 64 << 20,
+        first: int = 1,
     ) -> None:
         """At most so many conversations, messages in each, remembered event keys.
 
         `large_bytes` bounds what long messages and files take together; short ones are bounded by their number.
+        `first` is the first number that it gives: a client that comes back after a restart has seen those of before.
         """
         self._most_conversations = conversations
         self._most_messages = messages
@@ -36,7 +39,7 @@ class Store:
         self._large_bytes = 0
         # What each conversation ever got of them: not reduced as they leave its window, only as it is forgotten.
         self._large: dict[str, int] = {}
-        self._seq = itertools.count(1)
+        self._seq = itertools.count(first)
         self._states: OrderedDict[str, State] = OrderedDict()
         self._messages: dict[str, deque[Message]] = {}
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -46,6 +49,9 @@ class Store:
         self._journals: dict[int, list[Entry]] = {}
         # The ids of a lane's dialogs, in the order in which they asked.
         self._open: dict[str, dict[int, None]] = {}
+        self._questions: dict[str, int] = {}
+        # A heap of (deadline, id), also of those that are over or have another one by now.
+        self._deadlines: list[tuple[float, int]] = []
         self.dead_letters: deque[tuple[Reply, str]] = deque(maxlen=1_000)
 
     def accept(self, event: Event, lane: str) -> Receipt:
@@ -94,9 +100,8 @@ class Store:
         lane, _ = self._states.popitem(last=False)
         self._messages.pop(lane, None)
         self._outbox.pop(lane, None)
-        for number in self._open.pop(lane, ()):
-            del self._dialogs[number]
-            self._journals.pop(number, None)
+        for number in list(self._open.get(lane, ())):
+            self.note(Step(self._dialogs[number], ended=True))
         self._large_bytes -= self._large.pop(lane, 0)
 
     async def unfinished(self) -> list[Receipt]:
@@ -108,6 +113,9 @@ class Store:
 
     async def bury(self, receipt: Receipt, error: str, replies: Sequence[Reply]) -> None:
         """See Inbox."""
+        for number in list(self._open.get(receipt.lane, ())):
+            if any(entry.seq == receipt.seq for entry in self._journals[number]):
+                self.note(Step(self._dialogs[number], ended=True))
         self._send(replies)
 
     def next_number(self) -> int:
@@ -126,25 +134,26 @@ class Store:
             if reply.kept:
                 self._outbox.setdefault(reply.lane, {})[reply.id] = reply
 
-    async def undelivered(self, lane: str | None = None) -> list[Reply]:
+    async def undelivered(self, lane: str | None = None, without: Collection[str] = ()) -> list[Reply]:
         """See OutboxStore."""
         lanes = self._outbox.values() if lane is None else [self._outbox.get(lane, {})]
-        return sorted((reply for replies in lanes for reply in replies.values()), key=lambda reply: reply.id)
+        found = (r for replies in lanes for r in replies.values() if r.address.channel not in without)
+        return sorted(found, key=lambda reply: reply.id)
 
-    def delivered(self, reply: Reply) -> None:
+    def delivered(self, lane: str, number: int) -> None:
         """See OutboxStore."""
-        waiting = self._outbox.get(reply.lane)
+        waiting = self._outbox.get(lane)
         if waiting is not None:
-            waiting.pop(reply.id, None)
+            waiting.pop(number, None)
             if not waiting:
-                del self._outbox[reply.lane]
+                del self._outbox[lane]
 
     def failed(self, reply: Reply, error: str, retry_at: float) -> None:
         """See OutboxStore."""
 
     def dead(self, reply: Reply, error: str) -> None:
         """See OutboxStore."""
-        self.delivered(reply)
+        self.delivered(reply.lane, reply.id)
         self.dead_letters.append((reply, error))
 
     async def load(self, lane: str) -> Loaded:
@@ -158,16 +167,28 @@ class Store:
         dialog = step.dialog
         asking = self._open.setdefault(dialog.lane, {})
         asking.pop(dialog.id, None)
+        before = self._dialogs.pop(dialog.id, None)
+        if before is not None and before.question is not None:
+            self._questions.pop(before.question.id, None)
         if step.ended:
-            self._dialogs.pop(dialog.id, None)
             self._journals.pop(dialog.id, None)
             if not asking:
                 del self._open[dialog.lane]
         else:
             asking[dialog.id] = None
             self._dialogs[dialog.id] = dialog
+            if dialog.question is not None:
+                self._questions[dialog.question.id] = dialog.id
+            if dialog.deadline is not None and (before is None or before.deadline != dialog.deadline):
+                self._ring_at(dialog.deadline, dialog.id)
             self._journals.setdefault(dialog.id, []).extend(step.entries)
         return None
+
+    def _ring_at(self, deadline: float, number: int) -> None:
+        heapq.heappush(self._deadlines, (deadline, number))
+        if len(self._deadlines) > 2 * len(self._dialogs) + LEAST_HEAP:
+            self._deadlines = [(d.deadline, d.id) for d in self._dialogs.values() if d.deadline is not None]
+            heapq.heapify(self._deadlines)
 
     async def entries(self, dialog: int) -> list[Entry]:
         """See Journal."""
@@ -175,12 +196,20 @@ class Store:
 
     async def due(self, limit: int) -> list[Dialog]:
         """See Journal."""
-        timed = [(dialog.deadline, dialog.id) for dialog in self._dialogs.values() if dialog.deadline is not None]
-        return [self._dialogs[number] for _, number in heapq.nsmallest(limit, timed)]
+        found: dict[int, float] = {}
+        while self._deadlines and len(found) < limit:
+            deadline, number = heapq.heappop(self._deadlines)
+            dialog = self._dialogs.get(number)
+            if dialog is not None and dialog.deadline == deadline:
+                found[number] = deadline
+        for number, deadline in found.items():
+            heapq.heappush(self._deadlines, (deadline, number))
+        return [self._dialogs[number] for number in found]
 
     async def dialog_of(self, question: str) -> Dialog | None:
         """See Journal."""
-        return next((d for d in self._dialogs.values() if d.question is not None and d.question.id == question), None)
+        number = self._questions.get(question)
+        return self._dialogs[number] if number is not None else None
 
     async def dialogs_of(self, channel: str, talker: str) -> list[Dialog]:
         """See Journal."""

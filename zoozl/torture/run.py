@@ -19,10 +19,9 @@ from zoozl.config import Config
 from zoozl.errors import ConfigError
 from zoozl.torture import verdict
 from zoozl.torture.plugin import COMMAND
-from zoozl.torture.server import NotUp, Server
+from zoozl.torture.script import Numbers, Orders
+from zoozl.torture.server import BUNDLED, NotUp, Server
 from zoozl.torture.talker import Talker
-
-BUNDLED = "zoozl.torture.plugin"
 
 # Longer than any turn of the bundled plugin: a message whose turn is shorter than the time between kills is
 # never given up, however often the process dies.
@@ -32,6 +31,8 @@ HIGHEST_COUNT = 30
 QUIET = 0.5
 # How long the last messages may take when the killing is over.
 DRAIN_LIMIT = 30.0
+# And how long nothing may happen then.
+STALL_LIMIT = 8.0
 
 KILLED = "kill -9"
 
@@ -42,6 +43,8 @@ class Plan:
 
     talkers: int = 10
     messages: int = 200
+    dialogs: int = 5
+    """Further talkers, who order."""
     kills: int = 20
     seconds: float = 120.0
     seed: int | None = None
@@ -76,20 +79,30 @@ class _Run:
         self._bundled = BUNDLED in extensions
         self._prefix = f"{COMMAND} " if self._bundled else ""
         self._server = Server(folder, config, extensions)
-        self._talkers = [
-            Talker(f"talker{n}", self._prefix, Random(self._random.random()))  # noqa: S311
-            for n in range(1, plan.talkers + 1)
-        ]
+        self._talkers = []
+        for name in (f"talker{n}" for n in range(1, plan.talkers + 1)):
+            other = Random(self._random.random())  # noqa: S311
+            self._talkers.append(Talker(name, Numbers(name, self._prefix), plan.messages, other))
+        self._callers = []
+        for name in (f"caller{n}" for n in range(1, plan.dialogs + 1) if self._bundled):
+            # Each order waits for several answers, and sleeps.
+            most = Orders.LENGTH * max(1, plan.messages // 10)
+            self._callers.append(Talker(name, Orders(name), most, Random(f"{self._seed} {name}")))  # noqa: S311
+        self._everybody = [*self._talkers, *self._callers]
         self._kills: Counter[str] = Counter()
 
     async def run(self) -> bool:
-        self._say(f"{len(self._talkers)} talkers, {self._plan.kills} kills, seed {self._seed}")
+        """True if every promise was kept."""
+        self._say(
+            f"{len(self._talkers)} talkers, {len(self._callers)} in dialogs, {self._plan.kills} kills, "
+            f"seed {self._seed}"
+        )
         began = time.monotonic()
         broken: list[verdict.Check] = []
         # No limit on the whole of a connection; the talkers have limits of their own.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-            tasks = [asyncio.create_task(talker.run(session, self._server.url)) for talker in self._talkers]
+            tasks = [asyncio.create_task(talker.run(session, self._server.url)) for talker in self._everybody]
             try:
                 await self._torment(began + self._plan.seconds)
                 await self._calm_down()
@@ -106,7 +119,13 @@ class _Run:
         checks = broken
         if self._server.store.exists():
             checks += await asyncio.to_thread(
-                verdict.check, self._server.store, self._talkers, self._prefix, counter=self._bundled
+                verdict.check,
+                self._server.store,
+                self._talkers,
+                self._callers,
+                self._prefix,
+                self._server.effects,
+                counter=self._bundled,
             )
         self._show(checks, time.monotonic() - began)
         return not any(check.broken for check in checks)
@@ -136,7 +155,7 @@ class _Run:
                 failpoint = f"{names[number // 2 % len(names)]}:{self._random.randint(1, HIGHEST_COUNT)}"
             alive = await self._server.start(failpoint)
             after = self._random.uniform(SHORTEST, LONGEST)
-            feeding = asyncio.create_task(self._feed(round(plan.messages * number / (plan.kills + 1)), after))
+            feeding = asyncio.create_task(self._feed(number / (plan.kills + 1), after))
             by_clock = alive and await self._server.kill(FAILPOINT_LIMIT if failpoint else after)
             feeding.cancel()
             await asyncio.wait([feeding])
@@ -144,36 +163,45 @@ class _Run:
             self._kills[cause.partition(":")[0]] += 1
             self._say(f"kill {number:>3} of {plan.kills}  {cause:<18} {self._progress()}")
 
-    async def _feed(self, number: int, seconds: float) -> None:
-        """Let everybody talk until message `number`, spread over the time, so that a kill always cuts something."""
+    async def _feed(self, share: float, seconds: float) -> None:
+        """Let everybody say this share of it all, spread over the time, so that a kill always cuts something."""
         began = time.monotonic()
-        starts = [(talker, talker.allowed, self._random.random()) for talker in self._talkers]
+        starts = [(talker, talker.allowed, self._random.random()) for talker in self._everybody]
         while (part := (time.monotonic() - began) / seconds) < 1:
             for talker, first, phase in starts:
+                number = round(talker.most * share)
                 talker.allow(max(talker.allowed, min(number, int(first + (number - first) * part + phase))))
             await asyncio.sleep(0.02)
-        self._allow(number)
+        self._allow(share)
 
-    def _allow(self, number: int) -> None:
-        for talker in self._talkers:
-            talker.allow(max(number, talker.allowed))
+    def _allow(self, share: float) -> None:
+        for talker in self._everybody:
+            talker.allow(max(round(talker.most * share), talker.allowed))
 
     def _progress(self) -> str:
-        acknowledged = sum(len(talker.acknowledged) for talker in self._talkers)
-        return f"{acknowledged} of {sum(talker.sent for talker in self._talkers)} acknowledged"
+        acknowledged = sum(len(talker.acknowledged) for talker in self._everybody)
+        return f"{acknowledged} of {sum(talker.sent for talker in self._everybody)} acknowledged"
 
     async def _calm_down(self) -> None:
         """Let everything come to its end; what has not done so then is for the verdict."""
         await self._server.start()
         if sum(self._kills.values()) == self._plan.kills:
-            self._allow(self._plan.messages)
-        try:
-            async with asyncio.timeout(DRAIN_LIMIT):
-                # What is waited for is in another process: its file can only be looked at now and then.
-                while not all(t.done for t in self._talkers) or await self._waiting():  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            self._say(f"after {DRAIN_LIMIT:.0f} s not everything has come to an end")
+            self._allow(1.0)
+        for caller in self._callers:
+            # An order that has begun comes to its end.
+            caller.allow(-(-caller.allowed // Orders.LENGTH) * Orders.LENGTH)
+        began = time.monotonic()
+        changed, seen = began, (0, 0)
+        # What is waited for is in another process: its file can only be looked at now and then.
+        while not all(t.done for t in self._everybody) or await self._waiting():
+            await asyncio.sleep(0.05)
+            now = time.monotonic()
+            heard = sum(len(t.replies) for t in self._everybody), sum(len(t.acknowledged) for t in self._everybody)
+            if heard != seen:
+                changed, seen = now, heard
+            if now > began + DRAIN_LIMIT or now > changed + STALL_LIMIT:
+                self._say(f"after {now - began:.0f} s not everything has come to an end")
+                break
         await asyncio.sleep(QUIET)
 
     async def _waiting(self) -> int:
@@ -183,6 +211,6 @@ class _Run:
         kills = ", ".join(f"{name} {number}" for name, number in self._kills.most_common())
         self._say(
             f"\n{seconds:.0f} s, {sum(self._kills.values())} kills ({kills})\n"
-            f"{sum(t.sent for t in self._talkers)} messages, {sum(t.repeated for t in self._talkers)} sent again, "
-            f"{sum(len(t.refused) for t in self._talkers)} refused\n\n{verdict.table(checks)}"
+            f"{sum(t.sent for t in self._everybody)} messages, {sum(t.repeated for t in self._everybody)} sent again, "
+            f"{sum(len(t.refused) for t in self._everybody)} refused\n\n{verdict.table(checks)}"
         )

@@ -17,7 +17,9 @@ from zoozl.config import Config
 from zoozl.config.sections import ROOT
 from zoozl.errors import ConfigError
 from zoozl.storage import sqlite_file
+from zoozl.torture.plugin import TABLE
 
+BUNDLED = "zoozl.torture.plugin"
 START_LIMIT = 60.0
 STOP_LIMIT = 30.0
 CONFIGURATION_ERROR = 2
@@ -36,9 +38,10 @@ class Server:
         self.store = folder / "zoozl.db"
         self.port = _free_port()
         self.log = folder / "server.log"
+        self.effects = folder / "effects.jsonl"
         self._cwd = config.folder if config is not None else folder
         self._toml = folder / "chatbot.toml"
-        self._toml.write_text(_toml(config, extensions, self.port), "utf-8")
+        self._toml.write_text(_toml(config, extensions, self.port, {TABLE: {"effects": str(self.effects)}}), "utf-8")
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -120,7 +123,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _toml(config: Config | None, extensions: list[str], port: int) -> str:
+def _toml(config: Config | None, extensions: list[str], port: int, own: dict[str, Any]) -> str:
     found = sqlite_file(config) if config is not None else None
     synchronous = found[1] if found is not None else "FULL"
     root = {
@@ -132,7 +135,8 @@ def _toml(config: Config | None, extensions: list[str], port: int) -> str:
         # A refusal would let the next message overtake the one that has to be sent again.
         "lane_depth": 1_000_000,
     }
-    return "".join(f"{_value(key)} = {_value(value)}\n" for key, value in {**root, **_tables(config)}.items())
+    tables = {**_tables(config), **(own if BUNDLED in extensions else {})}
+    return "".join(f"{_value(key)} = {_value(value)}\n" for key, value in {**root, **tables}.items())
 
 
 def _tables(config: Config | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One talker: says its numbers over the `hello` protocol, through every crash, and remembers what came back."""
+"""One talker: says its script over the `hello` protocol, through every crash, and remembers what came back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 import orjson
+
+from zoozl.torture.script import Script
 
 WINDOW = 5
 OVERLAP = 3
@@ -29,9 +31,11 @@ class Heard:
 class Talker:
     """Connects again and again, sends up to `allowed`, and repeats what was not acknowledged."""
 
-    def __init__(self, name: str, prefix: str, random: Random) -> None:
+    def __init__(self, name: str, script: Script, most: int, random: Random) -> None:
+        """It has `most` things to say."""
         self.name = name
-        self._prefix = prefix
+        self.most = most
+        self._script = script
         self._random = random
         self.allowed = 0
         self.sent = 0
@@ -58,8 +62,15 @@ class Talker:
 
     @property
     def done(self) -> bool:
-        """Whether all that may be sent was acknowledged."""
-        return len(self.acknowledged) == self.allowed
+        """Whether all that may be sent was acknowledged, and answered if it waits for answers."""
+        return len(self.acknowledged) == self.allowed and len(self.replies) >= self._script.wants(self.sent + 1)
+
+    def _waits(self) -> bool:
+        return (
+            self.sent >= self.allowed
+            or self.sent - len(self.acknowledged) >= WINDOW
+            or len(self.replies) < self._script.wants(self.sent + 1)
+        )
 
     async def run(self, session: aiohttp.ClientSession, url: str) -> None:
         """Talk until cancelled."""
@@ -107,7 +118,7 @@ class Talker:
             self.repeated += 1
             await self._say(socket, number)
         while True:
-            while self.sent >= self.allowed or self.sent - len(self.acknowledged) >= WINDOW:
+            while self._waits():
                 self._changed.clear()
                 await self._changed.wait()
             self.sent += 1
@@ -115,7 +126,7 @@ class Talker:
             await asyncio.sleep(self._random.uniform(0, 0.02))
 
     async def _say(self, socket: aiohttp.ClientWebSocketResponse, number: int) -> None:
-        await _send(socket, {"text": f"{self._prefix}{self.name}-{number}", "id": str(number)})
+        await _send(socket, {"text": self._script.text(number), "id": str(number)})
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, packet: dict[str, Any]) -> bool:
         """Take one frame; False to connect anew."""
@@ -126,7 +137,9 @@ class Talker:
             self.refused.append(str(packet["error"]))
             return False
         elif "seq" in packet:
-            await self._hear(packet["seq"], packet["text"])
+            # A question with buttons has its text without them beside it.
+            await self._hear(packet["seq"], packet.get("plain", packet["text"]))
+            self._changed.set()
             if self._random.random() < 0.2:
                 await asyncio.sleep(self._random.uniform(0, 0.02))
             await _send(socket, {"ack": packet["seq"]})

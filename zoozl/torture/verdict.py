@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoozl.stores.sqlite.file import open_readonly
+from zoozl.torture import orders
 from zoozl.torture.plugin import answers
 from zoozl.torture.talker import Talker
 
@@ -33,19 +34,28 @@ def waiting(path: Path) -> int:
     return int(number)
 
 
-def check(path: Path, talkers: Sequence[Talker], prefix: str, *, counter: bool) -> list[Check]:
-    """All promises, in the order in which they are shown; `counter`: the bundled plugin was there, and nothing else."""
+def check(
+    path: Path, talkers: Sequence[Talker], callers: Sequence[Talker], prefix: str, effects: Path, *, counter: bool
+) -> list[Check]:
+    """All promises, in the order in which they are shown.
+
+    `counter`: the bundled plugin was there, and nothing else. `callers` order; `effects` is what the steps of their
+    orders have written.
+    """
+    everybody = [*talkers, *callers]
     with closing(open_readonly(path)) as db:
         lanes = _lanes(db, prefix)
-        checks = [_acknowledged(talkers), _effects(talkers, lanes)]
+        checks = [_acknowledged(everybody), _effects(talkers, lanes)]
         if counter:
             checks.append(_state(db, talkers, lanes))
+        checks.append(_replies(db, talkers, lanes, counter))
+        if callers:
+            checks += _orders(db, callers, effects)
         checks += [
-            _replies(db, talkers, lanes, counter),
             Check(
                 "replies came again only if a kill had cut them",
-                f"{sum(t.doubled for t in talkers)} of {sum(len(t.replies) for t in talkers)}",
-                [f"{t.name}: {line}" for t in talkers for line in t.broken],
+                f"{sum(t.doubled for t in everybody)} of {sum(len(t.replies) for t in everybody)}",
+                [f"{t.name}: {line}" for t in everybody for line in t.broken],
             ),
             _empty(db, "dead", "none is a dead letter", "kind || ' ' || payload || ': ' || error"),
             _empty(db, "inbox", "nothing is left in the inbox", "event"),
@@ -61,6 +71,8 @@ def _lanes(db: sqlite3.Connection, prefix: str) -> dict[str, dict[str, list[int]
     for lane, text in db.execute(
         "SELECT lane, text FROM message m JOIN conversation c ON c.id = conversation WHERE NOT from_bot ORDER BY m.id"
     ):
+        if not text.startswith(prefix):
+            continue  # of those who order
         name, _, number = text.removeprefix(prefix).rpartition("-")
         found[name][lane].append(int(number))
     return found
@@ -135,6 +147,16 @@ def _replies(
                 at = min(len(texts), len(wanted)) if at is None else at
                 broken.append(f"{talker.name}: {what} {texts[at : at + 3]} where {wanted[at : at + 3]} was due")
     return Check("every reply came, once and in order", str(count), broken)
+
+
+def _orders(db: sqlite3.Connection, callers: Sequence[Talker], path: Path) -> list[Check]:
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    found = orders.effects(lines)
+    return [
+        Check("in dialogs: each step took effect once", *orders.steps(callers, found)),
+        Check("in dialogs: every reply came, once and in order", *orders.record(db, callers, found)),
+        Check("in dialogs: no question was lost, all have ended", *orders.left(db)),
+    ]
 
 
 def _empty(db: sqlite3.Connection, table: str, promise: str, columns: str) -> Check:

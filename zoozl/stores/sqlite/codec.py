@@ -26,13 +26,16 @@ def load_parts(text: str) -> list[MessagePart]:
 
 
 def _part(part: MessagePart) -> dict[str, Any]:
-    return {
+    packed = {
         "text": _unicode(part.text),
         "binary": base64.b64encode(part.binary).decode(),
         "media_type": part.media_type,
         "filename": _unicode(part.filename),
         "consumed": part.consumed,
     }
+    if part.full:
+        packed["full"] = _unicode(part.full)
+    return packed
 
 
 def _unicode(text: str) -> str:
@@ -43,9 +46,10 @@ def _unicode(text: str) -> str:
 def plain_text(message: Message) -> str | None:
     """The text of a message that is nothing else, None for one with files or several parts."""
     parts = message.parts
-    if len(parts) == 1 and not parts[0].binary and not parts[0].filename and not parts[0].media_type:
-        return _unicode(parts[0].text)
-    return None
+    if len(parts) != 1:
+        return None
+    part = parts[0]
+    return None if part.binary or part.filename or part.media_type or part.full else _unicode(part.text)
 
 
 def dump_message(message: Message) -> str:
@@ -70,6 +74,10 @@ def _message(message: Message) -> dict[str, Any]:
         packed["question"] = message.question.dump()
     if message.stream:
         packed["stream"] = message.stream
+    if message.closes:
+        packed["closes"] = message.closes
+    if message.envelope is not None:
+        packed["envelope"] = message.envelope
     if text is None:
         packed["parts"] = [_part(part) for part in message.parts]
     else:
@@ -83,6 +91,8 @@ def _load_message(packed: dict[str, Any]) -> Message:
     if "question" in packed:
         message.question = Question.load(packed["question"])
     message.stream = packed.get("stream", "")
+    message.closes = tuple(packed.get("closes", ()))
+    message.envelope = packed.get("envelope")
     return message
 
 

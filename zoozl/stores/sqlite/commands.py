@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from zoozl.chatbot import vault
+from zoozl.chatbot.unrouted import SPACE as UNROUTED
 from zoozl.errors import StoreError
-from zoozl.stores.sqlite.file import Lock, connect, refuse_network
+from zoozl.stores.sqlite.bulk import delete
+from zoozl.stores.sqlite.codec import load_entries
+from zoozl.stores.sqlite.file import Lock, connect, highest_number, refuse_network
 from zoozl.stores.sqlite.history import drop_messages, erase
 
 T = TypeVar("T")
@@ -19,7 +22,7 @@ Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
 
 # Tables that hold something of a person, by the column `talker`.
-PERSONAL = ("conversation", "message", "inbox", "outbox", "dead")
+PERSONAL = ("conversation", "message", "dialog", "inbox", "outbox", "dead")
 # What is sealed of a talker in the vaults of all plugins, by the beginning of its keys.
 IN_VAULTS = f"value WHERE space >= '{vault.SPACE}' AND space < '{vault.SPACE[:-1]};' AND substr(key, 1, ?) = ?"
 # Rows that are looked at or moved in one transaction: a few milliseconds, between which others write.
@@ -60,7 +63,7 @@ class Direct:
         self._lock = Lock(path)
         try:
             self._db = connect(path, synchronous)
-            (self._number,) = self._db.execute("SELECT high FROM counter").fetchone()
+            self._number = highest_number(self._db)
         except BaseException:
             self._lock.close()
             raise
@@ -89,7 +92,7 @@ class Direct:
     def next_number(self) -> int:
         """See Held."""
         self._number += 1
-        return int(self._number)
+        return self._number
 
     def forget_kept(self) -> None:
         """See Held."""
@@ -205,6 +208,7 @@ def count(db: sqlite3.Connection, talker: str, channel: str | None) -> dict[str,
         for table in PERSONAL
         if table != "message"
     }
+    found["unrouted"] = db.execute("SELECT count(*) FROM value WHERE space = ?", (UNROUTED,)).fetchone()[0]
     found["vault"] = db.execute(f"SELECT count(*) FROM {IN_VAULTS}", _in_vaults(talker, channel)).fetchone()[0]  # noqa: S608
     return found
 
@@ -231,36 +235,73 @@ def _erase(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequen
     where, values = _whose(talker, channel)
     db.execute("PRAGMA secure_delete = ON")
     try:
-        erased = {"message": _erase_messages(db, talker, channel, ids, high)}
+        while drop_messages(db):
+            pass  # of conversations that have aged out since then
+        messages = _find_again(db, talker, channel, ids, high)
+        joined = _joined(db, messages)
+        erased = {"message": _erase_messages(db, messages)}
         # What others said in a conversation that this one began stays theirs.
         erased["conversation"] = db.execute(
             "UPDATE conversation SET talker = '', subject = '', data = '{}'"  # noqa: S608
             f" WHERE {where} AND last > 0",
             values,
         ).rowcount
+        dialogs = [number for (number,) in db.execute(f"SELECT id FROM dialog WHERE {where}", values)]  # noqa: S608
+        for table, column in (("journal", "dialog"), ("dialog", "id")):
+            delete(db, table, column, [*dialogs, *joined])
+        erased["dialog"] = len({*dialogs, *joined})
         for table in PERSONAL:
-            if table != "message":
+            if table not in ("message", "dialog"):
                 deleted = db.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608
                 erased[table] = erased.get(table, 0) + deleted
+        # Whose they are is not kept: any of them may be.
+        erased["unrouted"] = db.execute("DELETE FROM value WHERE space = ?", (UNROUTED,)).rowcount
         erased["vault"] = db.execute(f"DELETE FROM {IN_VAULTS}", _in_vaults(talker, channel)).rowcount  # noqa: S608
         return erased
     finally:
         db.execute("PRAGMA secure_delete = FAST")
 
 
-def _erase_messages(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequence[int], high: int) -> int:
+Said = dict[int, dict[int, int]]
+"""By conversation: the ids of messages, with the numbers of their turns."""
+
+
+def _find_again(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequence[int], high: int) -> Said:
     where, values = _said_by(talker, channel)
-    sql = f"SELECT conversation, id FROM message WHERE id = ? AND {where}"  # noqa: S608
+    sql = f"SELECT conversation, id, seq FROM message WHERE id = ? AND {where}"  # noqa: S608
     # And what was said since they were looked for.
-    found = db.execute(f"SELECT conversation, id FROM message WHERE id > ? AND {where}", (high, *values)).fetchall()  # noqa: S608
+    since = f"SELECT conversation, id, seq FROM message WHERE id > ? AND {where}"  # noqa: S608
+    found = db.execute(since, (high, *values)).fetchall()
     for number in ids:
         found += db.execute(sql, (number, *values)).fetchall()
-    by_conversation: dict[int, set[int]] = {}
-    for conversation, number in found:
-        by_conversation.setdefault(conversation, set()).add(number)
-    for conversation, numbers in by_conversation.items():
-        erase(db, conversation, numbers)
-    return len(found)
+    by_conversation: Said = {}
+    for conversation, number, seq in found:
+        by_conversation.setdefault(conversation, {})[number] = seq
+    return by_conversation
+
+
+def _joined(db: sqlite3.Connection, messages: Said) -> list[int]:
+    """Dialogs in whose journals something of these turns is, whoever began them.
+
+    They cannot go on without it: what a plugin did next depends upon it.
+    """
+    found = set()
+    for conversation, turns in messages.items():
+        seqs = set(turns.values())
+        for number, packed in db.execute(
+            "SELECT d.id, j.entries FROM conversation c JOIN dialog d ON d.lane = c.lane"
+            " JOIN journal j ON j.dialog = d.id WHERE c.id = ?",
+            (conversation,),
+        ):
+            if any(entry.seq in seqs for entry in load_entries(packed)):
+                found.add(number)
+    return sorted(found)
+
+
+def _erase_messages(db: sqlite3.Connection, messages: Said) -> int:
+    for conversation, numbers in messages.items():
+        erase(db, conversation, set(numbers))
+    return sum(map(len, messages.values()))
 
 
 async def scrub(store: Held) -> None:
@@ -291,6 +332,8 @@ async def scrub(store: Held) -> None:
             db.execute("PRAGMA secure_delete = FAST")
 
     try:
+        while await store.run(give):
+            pass  # what a crash has left of the last time
         rounds = 2 + 2 * await store.run(free) // PAGES
         for number in range(rounds):
             # The last of several free pages may stay free: rows and trees of others come and go meanwhile.

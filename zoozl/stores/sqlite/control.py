@@ -54,12 +54,17 @@ class Control:
         path: Path,
         on_retry: Callable[[], Awaitable[None]] | None = None,
         cipher: Cipher | None = None,
+        on_forget: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`path` is that of the store's file; `on_retry` is called when dead letters were put back."""
+        """`path` is that of the store's file; `on_retry` is called when dead letters were put back.
+
+        `on_forget` is called when somebody was forgotten: what is in memory of him must go, too.
+        """
         self._store = store
         self._path = path
         self._on_retry = on_retry
         self._cipher = cipher
+        self._on_forget = on_forget
         self._server: asyncio.Server | None = None
         self._socket: Path | None = None
         self._clients: set[asyncio.Task[None]] = set()
@@ -127,7 +132,10 @@ class Control:
     async def _do(self, request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         log.info("zoozl store: %s", request["do"])
         if request["do"] == "forget":
-            return await forget(self._store, request["talker"], request["channel"], progress)
+            erased = await forget(self._store, request["talker"], request["channel"], progress)
+            if self._on_forget is not None:
+                await self._on_forget()
+            return erased
         if request["do"] == "drop":
             return await drop(self._store, request["ids"], progress)
         if request["do"] == "rotate":

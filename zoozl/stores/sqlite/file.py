@@ -16,6 +16,9 @@ except ImportError:  # no flock on Windows: SQLite's own lock in exclusive mode 
 
 APPLICATION = 0x7A6F6F7A  # "zooz"
 
+PAGE = 4096
+LOG_PAGES = 4000
+
 # Their locks or their memory mapping do not do what write-ahead logging needs.
 NETWORK = {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "ceph", "glusterfs", "fuse.sshfs",
            "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "davfs", "lustre", "9p"}  # fmt: skip
@@ -89,7 +92,7 @@ def connect(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {synchronous}")
             db.execute("PRAGMA secure_delete = FAST")
-            db.execute("PRAGMA wal_autocheckpoint = 4000")
+            db.execute(f"PRAGMA wal_autocheckpoint = {_log_pages(path)}")
             db.execute("PRAGMA cache_size = -16000")
         except BaseException:
             db.close()
@@ -99,6 +102,15 @@ def connect(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
     except sqlite3.Error as exc:
         raise StoreError(f"{path}: {exc}") from exc
     return db
+
+
+def _log_pages(path: Path) -> int:
+    """How long the write-ahead log may get: on a small disk it must leave room for the file it is to go into."""
+    try:
+        room = os.statvfs(path)
+    except (AttributeError, OSError):  # Windows
+        return LOG_PAGES
+    return max(100, min(LOG_PAGES, room.f_bavail * room.f_frsize // PAGE // 4))
 
 
 def check_schema(db: sqlite3.Connection, path: Path) -> int:
@@ -140,6 +152,16 @@ def _statements(script: str) -> list[str]:
             found.append(current)
             current = ""
     return found
+
+
+def highest_number(db: sqlite3.Connection) -> int:
+    """The highest number that may have been given."""
+    # What is there counts too: a reservation may have failed on a full disk.
+    (high,) = db.execute(
+        "SELECT max((SELECT high FROM counter), (SELECT coalesce(max(seq), 0) FROM inbox),"
+        " (SELECT coalesce(max(id), 0) FROM outbox), (SELECT coalesce(max(seq), 0) FROM outbox))"
+    ).fetchone()
+    return int(high)
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:

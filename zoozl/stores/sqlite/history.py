@@ -47,9 +47,10 @@ def count(db: sqlite3.Connection, lane: str) -> int:
 
 def erase(db: sqlite3.Connection, conversation: int, gone: set[int]) -> int:
     """Take messages out of a conversation and join what is left; how many are left."""
-    (lane,) = db.execute("SELECT lane FROM conversation WHERE id = ?", (conversation,)).fetchone()
+    found = db.execute("SELECT lane FROM conversation WHERE id = ?", (conversation,)).fetchone()
+    # Of messages that have lost their conversation there is nothing to join.
     whole = CHAIN + " SELECT id FROM chain WHERE id > 0 ORDER BY id"  # noqa: S608
-    chain = db.execute(whole, (lane, 1 << 62)).fetchall()
+    chain = db.execute(whole, (found[0], 1 << 62)).fetchall() if found is not None else []
     kept = [number for (number,) in chain if number not in gone]
     db.executemany(
         "UPDATE message SET earlier = ?, n = ? WHERE id = ?",

@@ -13,7 +13,7 @@ from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Step
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import codec
 from zoozl.stores.sqlite.bulk import delete, insert, update
-from zoozl.stores.sqlite.dialogs import write_step
+from zoozl.stores.sqlite.dialogs import Steps, bury
 from zoozl.stores.sqlite.heads import Head, Heads
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ REPLACES = (
 class Batch:
     """Rows of all operations of a transaction, table by table."""
 
-    __slots__ = ("conversations", "delivered", "done", "heads", "inbox", "messages", "moved", "outbox")
+    __slots__ = ("conversations", "delivered", "done", "heads", "inbox", "messages", "moved", "outbox", "steps")
 
     def __init__(self, heads: Heads) -> None:
         heads.trim()
@@ -46,6 +46,7 @@ class Batch:
         self.outbox: list[tuple[Any, ...]] = []
         self.done: list[int] = []
         self.delivered: list[int] = []
+        self.steps = Steps()
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put all rows in, and begin anew."""
@@ -73,6 +74,7 @@ class Batch:
         if self.delivered:
             delete(db, "outbox", "id", self.delivered)
             self.delivered = []
+        self.steps.flush(db)
 
     def finish(self, seq: int) -> None:
         """An event is done; one of this very transaction never gets a row."""
@@ -240,7 +242,7 @@ class Commit(_Operation):
         for other in outcome.also:
             batch.finish(other.seq)
         for step in outcome.steps:
-            write_step(db, step)
+            batch.steps.add(step)
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
@@ -264,12 +266,17 @@ class Record(_Operation):
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """Replies, their lines, and how many their event has had."""
-        last = self.replies[-1]
+        first, last = self.replies[0], self.replies[-1]
         head = batch.save(db, last.lane, last.address, None)
         batch.say(head, last.lane, last.seq, last.address.talker, self.messages)
         batch.send(self.replies)
         batch.flush(db)
-        db.execute("UPDATE inbox SET replied = ?, archived = 1 WHERE seq = ?", (last.n + 1, last.seq))
+        known = db.execute(
+            "UPDATE inbox SET replied = ?, archived = 1 WHERE seq = ? AND replied = ?", (last.n + 1, last.seq, first.n)
+        ).rowcount
+        if not known and first.seq != first.id:
+            # They would overtake those before them, or answer what was never accepted; the commit brings all of them.
+            raise sqlite3.IntegrityError("what comes before these replies could not be recorded")
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
@@ -289,7 +296,7 @@ class Note(_Operation):
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """The dialog and its entries."""
-        write_step(db, self.step)
+        batch.steps.add(self.step)
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
@@ -301,12 +308,18 @@ class Note(_Operation):
 class Delivered(_Operation):
     """A channel has a reply."""
 
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
+    def __init__(self, store: Store, numbers: Sequence[int]) -> None:
+        self.store = store
+        self.numbers = numbers
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """It leaves the outbox."""
-        batch.delivered.append(self.reply.id)
+        batch.delivered += self.numbers
+
+    def settle(self, error: StoreError | None) -> None:
+        """A mark that could not be made is made with the next one, or the reply would be sent again."""
+        if error is not None:
+            self.store.unmarked += self.numbers
 
 
 class Dead(_Operation):
@@ -344,6 +357,7 @@ class Bury(_Operation):
             " SELECT 'event', seq, 0, lane, talker, ?, event, ?, ?, archived FROM inbox WHERE seq = ?",
             (codec.dump_address(self.receipt.event.address), self.error, time.time(), self.receipt.seq),
         )
+        bury(db, self.receipt.lane, self.receipt.seq)
         batch.send(self.replies)
         batch.finish(self.receipt.seq)
 
@@ -351,12 +365,18 @@ class Bury(_Operation):
 class Reserve(_Operation):
     """Numbers up to one will be given. Until that is on disk, nothing else gets there."""
 
-    def __init__(self, high: int) -> None:
+    def __init__(self, store: Store, high: int) -> None:
+        self.store = store
         self.high = high
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """Note it, before what came before: that may have such a number already."""
         db.execute("UPDATE counter SET high = max(high, ?)", (self.high,))
+
+    def settle(self, error: StoreError | None) -> None:
+        """If it could not be noted, the next number tries again."""
+        if error is not None:
+            self.store.not_reserved()
 
 
 class Write(_Operation):

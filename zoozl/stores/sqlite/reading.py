@@ -17,13 +17,16 @@ from typing import Any
 from zoozl.chatbot import vault
 from zoozl.chatbot.message import MessagePart
 from zoozl.errors import StoreError
-from zoozl.stores.sqlite.codec import load_address, load_parts
+from zoozl.stores.sqlite.codec import DIALOG, load_address, load_dialog, load_parts
 from zoozl.stores.sqlite.commands import IN_VAULTS, Progress
+from zoozl.stores.sqlite.dialogs import entries
 from zoozl.stores.sqlite.file import check_schema, migrations, open_readonly
 
-TABLES = ("conversation", "message", "inbox", "outbox", "dead", "dedup", "value")
-TIMED = ("conversation", "message", "inbox", "outbox", "dead", "dedup")
+TABLES = ("conversation", "message", "dialog", "journal", "inbox", "outbox", "dead", "dedup", "value")
+TIMED = ("conversation", "message", "dialog", "inbox", "outbox", "dead", "dedup")
 STEP = 1_000
+# So many numbers the original may give after a backup. Clients can count to 9e15.
+AHEAD = 10**10
 
 
 @contextmanager
@@ -84,7 +87,10 @@ def dead_letters(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
 
 
 def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Conversations, names of secrets, then messages in the order in which they were kept; of one talker or of all."""
+    """Conversations, dialogs that wait, names of secrets, then messages in the order in which they were kept.
+
+    Of one talker, or of all.
+    """
     where, values = ("WHERE talker = ?", (talker,)) if talker is not None else ("", ())
     for lane, uuid, channel, who, subject, greeted, data, at in db.execute(
         f"SELECT lane, uuid, channel, talker, subject, greeted, data, at FROM conversation {where} ORDER BY lane",  # noqa: S608
@@ -101,6 +107,7 @@ def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> It
             "data": json.loads(data),
             "last": when(at),
         }
+    yield from _dialogs(db, where, values)
     prefix = "" if talker is None else vault.prefix(talker)
     for space, key in db.execute(f"SELECT space, key FROM {IN_VAULTS} ORDER BY space, key", (len(prefix), prefix)):  # noqa: S608
         entry = vault.Entry.of_key(key)
@@ -116,6 +123,29 @@ def export(db: sqlite3.Connection, talker: str | None, progress: Progress) -> It
         )
         yield from map(_message, rows)
         progress(min(low + STEP, high), high)
+
+
+def _dialogs(db: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    for row in db.execute(f"SELECT {DIALOG} FROM dialog {where} ORDER BY id", values):  # noqa: S608
+        dialog = load_dialog(row)
+        yield {
+            "type": "dialog",
+            "lane": dialog.lane,
+            "channel": dialog.address.channel,
+            "talker": dialog.address.talker,
+            "plugin": dialog.plugin,
+            "alias": dialog.alias,
+            "begun_with": json.loads(dialog.start) if dialog.start else None,
+            "data": json.loads(dialog.data),
+            "question": dialog.question.prompt if dialog.question is not None else None,
+            "deadline": when(dialog.deadline) if dialog.deadline is not None else None,
+            "journal": [[entry.kind, _shown(entry.value)] for entry in entries(db, dialog.id)],
+        }
+
+
+def _shown(value: Any) -> Any:
+    """What was recorded, without what is sealed."""
+    return {"value": vault.STARS} if isinstance(value, dict) and "sealed" in value else value
 
 
 def _message(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -174,6 +204,9 @@ def backup(db: sqlite3.Connection, path: Path, progress: Progress) -> int:
         try:
             # Steps of one read transaction: the server's writing does not make it begin again.
             db.backup(copy, pages=STEP, progress=lambda _, left, total: progress(total - left, total), sleep=0)
+            # Who has talked to the original since takes replies with numbers it has seen for those it has had.
+            copy.execute("UPDATE counter SET high = high + ?", (AHEAD,))
+            copy.commit()
         except sqlite3.Error as exc:
             raise StoreError(f"{path}: {exc}") from exc
         finally:
@@ -196,6 +229,13 @@ def check(db: sqlite3.Connection, working: Callable[[float], None]) -> tuple[lis
             ),
             "replies without a conversation": (
                 "SELECT count(*) FROM outbox WHERE lane NOT IN (SELECT lane FROM conversation)"
+            ),
+            "dialogs without a conversation": (
+                "SELECT count(*) FROM dialog WHERE lane NOT IN (SELECT lane FROM conversation)"
+                " AND lane NOT IN (SELECT lane FROM inbox)"
+            ),
+            "journal entries without a dialog": (
+                "SELECT count(*) FROM journal WHERE dialog NOT IN (SELECT id FROM dialog)"
             ),
         }
         return wrong, {name: db.execute(sql).fetchone()[0] for name, sql in orphans.items()}

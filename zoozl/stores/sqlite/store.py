@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
 from zoozl.stores.sqlite import codec, dialogs
-from zoozl.stores.sqlite.file import Lock, connect, refuse_network
+from zoozl.stores.sqlite.file import Lock, connect, highest_number, refuse_network
 from zoozl.stores.sqlite.heads import Heads
 from zoozl.stores.sqlite.history import count, latest
 from zoozl.stores.sqlite.operations import (
@@ -51,6 +52,8 @@ class Store:
         self.path = path
         self._lock = lock
         self._number = self._reserved = high
+        self.unmarked: list[int] = []
+        """Replies that have arrived, which could not be noted yet."""
         self._writer = Writer(db, lambda: Batch(heads))
         self._loop = asyncio.get_running_loop()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -72,12 +75,7 @@ class Store:
             lock = Lock(path)
             try:
                 db = connect(path, synchronous)
-                # What is there counts too: a reservation may have failed on a full disk.
-                (high,) = db.execute(
-                    "SELECT max((SELECT high FROM counter), (SELECT coalesce(max(seq), 0) FROM inbox),"
-                    " (SELECT coalesce(max(id), 0) FROM outbox), (SELECT coalesce(max(seq), 0) FROM outbox))"
-                ).fetchone()
-                heads = Heads(db)
+                high, heads = highest_number(db), Heads(db)
             except BaseException:
                 lock.close()
                 raise
@@ -91,8 +89,12 @@ class Store:
         if self._number > self._reserved:
             # Durable before any of the numbers is: the writer does it first.
             self._reserved += BLOCK
-            self._writer.submit(Reserve(self._reserved))
+            self._writer.submit(Reserve(self, self._reserved))
         return self._number
+
+    def not_reserved(self) -> None:
+        """The numbers that were reserved last may not be."""
+        self._reserved = self._number
 
     def accept(self, event: Event, lane: str) -> Receipt:
         """See Inbox."""
@@ -168,14 +170,15 @@ class Store:
 
     async def begin(self, receipt: Receipt) -> None:
         """See Inbox."""
+        await self._write("UPDATE inbox SET attempts = ? WHERE seq = ?", (receipt.attempts + 1, receipt.seq))
         receipt.attempts += 1
-        await self._write("UPDATE inbox SET attempts = ? WHERE seq = ?", (receipt.attempts, receipt.seq))
 
     async def bury(self, receipt: Receipt, error: str, replies: Sequence[Reply]) -> None:
         """See Inbox."""
         done = self._loop.create_future()
         self._writer.submit(Bury(receipt, error, list(replies), done))
         await done
+        self.forget_lanes([receipt.lane])
 
     def record(self, replies: Sequence[Reply], messages: Sequence[Message]) -> Done:
         """See OutboxStore."""
@@ -187,12 +190,16 @@ class Store:
             done.set_result(None)
         return done
 
-    async def undelivered(self, lane: str | None = None) -> list[Reply]:
+    async def undelivered(self, lane: str | None = None, without: Collection[str] = ()) -> list[Reply]:
         """See OutboxStore."""
-        where, values = ("WHERE lane = ?", (lane,)) if lane is not None else ("", ())
+        where, values = ("lane = ?", [lane]) if lane is not None else ("TRUE", [])
+        if without:
+            # A lane begins with its channel.
+            where += f" AND substr(lane, 1, instr(lane, ':') - 1) NOT IN ({', '.join('?' * len(without))})"
+            values += without
         rows = await self._read(
-            f"SELECT id, seq, n, lane, address, message, attempts FROM outbox {where} ORDER BY id",  # noqa: S608
-            values,
+            f"SELECT id, seq, n, lane, address, message, attempts FROM outbox WHERE {where} ORDER BY id",  # noqa: S608
+            tuple(values),
             # Who asks is going to send them: not before they are on disk.
             durable=True,
         )
@@ -201,9 +208,13 @@ class Store:
             for i, seq, n, lane, address, message, attempts in rows
         ]
 
-    def delivered(self, reply: Reply) -> None:
+    def delivered(self, lane: str, number: int) -> None:
         """See OutboxStore."""
-        self._writer.submit(Delivered(reply))
+        numbers = [number]
+        if self.unmarked:
+            numbers += self.unmarked
+            self.unmarked = []
+        self._writer.submit(Delivered(self, numbers))
 
     def failed(self, reply: Reply, error: str, retry_at: float) -> None:
         """See OutboxStore."""
@@ -280,10 +291,13 @@ class Store:
 
     async def keys(self, space: str, prefix: str) -> list[str]:
         """See KeyValue."""
-        rows = await self._read(
-            "SELECT key FROM value WHERE space = ? AND substr(key, 1, ?) = ? ORDER BY key", (space, len(prefix), prefix)
-        )
-        return [key for (key,) in rows]
+
+        # They stand together. SQLite's own functions for text end at a NUL.
+        def read(db: sqlite3.Connection) -> list[str]:
+            rows = db.execute("SELECT key FROM value WHERE space = ? AND key >= ? ORDER BY key", (space, prefix))
+            return [key for (key,) in takewhile(lambda row: row[0].startswith(prefix), rows)]
+
+        return await self._ask(read)
 
     async def _ask(self, function: Callable[[sqlite3.Connection], T]) -> T:
         result: asyncio.Future[T] = self._loop.create_future()
@@ -328,6 +342,8 @@ class Store:
         """See Store."""
         if not self._closed:
             self._closed = True
+            if self.unmarked:
+                self._writer.submit(Delivered(self, self.unmarked))
             await self._writer.close()
             self._lock.close()
 

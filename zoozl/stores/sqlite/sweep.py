@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from zoozl.chatbot.unrouted import SPACE, key_at
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite.history import ROWS, drop, drop_messages
 
@@ -27,6 +28,7 @@ class Ages:
     conversation: float | None = None
     outbox: float | None = None
     dead: float | None = None
+    unrouted: float | None = None
     dedup: Mapping[str, float | None] = field(default_factory=lambda: {"default": None})
     """By channel; "default" is for the others."""
 
@@ -66,7 +68,7 @@ class Sweep:
 
     async def once(self) -> dict[str, int]:
         """Delete all that has reached its age; how many rows of each table."""
-        counts = {"message": 0, "conversation": 0, "dedup": 0, "outbox": 0, "dead": 0}
+        counts = {"message": 0, "conversation": 0, "dedup": 0, "outbox": 0, "dead": 0, "unrouted": 0}
         ages = self._ages
         now = self._clock()
         if ages.outbox is not None:
@@ -74,6 +76,8 @@ class Sweep:
             await self._outbox(now - ages.outbox, counts)
         if ages.dead is not None:
             await self._until_none("dead", _dead(now - ages.dead), counts)
+        if ages.unrouted is not None:
+            await self._until_none("unrouted", _unrouted(now - ages.unrouted), counts)
         for channel in await self._store.run(_channels):
             age = ages.dedup.get(channel, ages.dedup["default"])
             if age is not None:
@@ -105,8 +109,8 @@ class Sweep:
             counts["conversation"] += len(lanes)
 
 
-# No lane with something undone or undelivered.
-_BUSY = "(SELECT lane FROM inbox UNION SELECT lane FROM outbox)"
+# No lane with something undone or undelivered, or with a dialog, which has a deadline of its own.
+_BUSY = "(SELECT lane FROM inbox UNION SELECT lane FROM outbox UNION SELECT lane FROM dialog)"
 
 
 def _channels(db: sqlite3.Connection) -> list[str]:
@@ -123,6 +127,11 @@ def _channels(db: sqlite3.Connection) -> list[str]:
 def _dead(before: float) -> Callable[[sqlite3.Connection], int]:
     sql = "DELETE FROM dead WHERE id IN (SELECT id FROM dead WHERE at < ? ORDER BY at LIMIT ?)"
     return lambda db: db.execute(sql, (before, ROWS)).rowcount
+
+
+def _unrouted(before: float) -> Callable[[sqlite3.Connection], int]:
+    sql = "DELETE FROM value WHERE space = ? AND key IN (SELECT key FROM value WHERE space = ? AND key < ? LIMIT ?)"
+    return lambda db: db.execute(sql, (SPACE, SPACE, key_at(before), ROWS)).rowcount
 
 
 def _dedup(channel: str, before: float) -> Callable[[sqlite3.Connection], int]:

@@ -99,7 +99,10 @@ class Writer:
         self._busy = False
         self._hand_over()
         for operation in operations:
-            operation.settle(errors.get(operation) if errors else None)
+            try:
+                operation.settle(errors.get(operation) if errors else None)
+            except Exception:  # of whoever wanted to be told: the others must hear of theirs
+                log.exception("what was told that it is on disk failed")
 
     def _settle_early(self, operations: list[Operation]) -> None:
         for operation in operations:
@@ -107,9 +110,14 @@ class Writer:
 
     def _run(self) -> None:
         while (operations := self._work.get()) is not None:
+            errors: dict[Operation, StoreError] = {}
             try:
-                self._transact(operations)
-                errors: dict[Operation, StoreError] = {}
+                try:
+                    self._transact(operations)
+                except sqlite3.Error as exc:
+                    if not self._made_room(exc):
+                        raise
+                    self._transact(operations)
             except Exception as exc:  # an error of SQLite, or a value that it cannot take: the thread goes on
                 errors = self._one_by_one(operations, exc)
             self._call(self._settled, operations, errors)
@@ -136,6 +144,16 @@ class Writer:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    def _made_room(self, exc: sqlite3.Error) -> bool:
+        """After an error of a full disk: whether the log could be emptied. Its space on the disk is used again then."""
+        if getattr(exc, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+            return False
+        try:
+            _, frames, moved = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return False  # the file itself would have to grow
+        return bool(frames == moved > 0)
 
     def _one_by_one(self, operations: list[Operation], exc: Exception) -> dict[Operation, StoreError]:
         """After a failure: what one operation did wrong must not be the fault of the others."""
