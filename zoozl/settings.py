@@ -209,7 +209,7 @@ class Settings(BaseModel):
     )
     embedder: Annotated[str | object, AfterValidator(_embedder), WithJsonSchema({"type": "string"})] = Field(
         default="minilm",
-        description="What turns text into vectors: minilm (bundled), sentence:MODEL, openai:MODEL, package.module:Class.",
+        description="What makes vectors of texts: minilm (bundled), sentence:MODEL, openai:MODEL, package.module:Class.",
     )
     operation_callback: Annotated[Any, AfterValidator(_callback)] = Field(
         default=None, description="Function called for websocket operations; only given from Python."

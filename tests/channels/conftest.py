@@ -1,8 +1,10 @@
 """A real browser for the tests of the chat page; they are skipped where there is no Chromium."""
 
 import importlib
+import json
 import os
 import shutil
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,35 @@ def bubbles():
         return [text.strip() for text in await words.all_inner_texts()]
 
     return read
+
+MATTERMOST_OPERATIONS = Path(__file__).parents[1] / "data" / "mattermost_operations.json"
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """The module tests/fakes/fake_mattermost.py."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "fakes"))
+    return importlib.import_module("fake_mattermost")
+
+
+@pytest.fixture
+async def site(fake):
+    """A fake Mattermost; every call to it must be one of the API's description."""
+    async with fake.fake_mattermost(json.loads(MATTERMOST_OPERATIONS.read_text())) as site:
+        yield site
+        assert site.problems == []
+
+
+@pytest.fixture
+def mattermost(serve, site, fake):
+    """`async with mattermost(...) as server`: connected to the site; the options are those of [mattermost]."""
+
+    @asynccontextmanager
+    async def running(conf=None, **options):
+        table = {"url": site.url, "token": fake.TOKEN, "reconnect_delay": 0.05, **options}
+        settings = {"extensions": ["fake_desk"], "store": "memory:", "websocket_port": None, **(conf or {})}
+        async with serve(mattermost=table, **settings) as server:
+            await site.until(lambda: site.connections)
+            yield server
+
+    return running

@@ -107,8 +107,8 @@ async def test_a_form_is_filled_in_and_its_password_is_not_shown(talking, page):
         await server.until(server.messages)
         [message] = server.messages()
         values = {"name": "Ann", "many": 2, "kind": "a", "word": "hunter2", "gift": True}
-        assert message == {"id": message["id"], "text": "", "form": {"question": "f", "values": values}}
         shown = await page.locator("li.mine .words").inner_text()
+        assert message == {"id": message["id"], "text": shown, "form": {"question": "f", "values": values}}
         assert shown.split("\n") == ["Name: Ann", "How many: 2", "Kind: Paper", "Password: ••••••••", "As a gift: yes"]
         assert "hunter2" not in await page.content()
         assert "hunter2" not in await page.evaluate("JSON.stringify(sessionStorage)")

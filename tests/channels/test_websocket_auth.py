@@ -252,7 +252,7 @@ async def test_a_talker_cannot_name_another_kind_of_talker(server):
             await socket.send('{"hello": {}}')
             await said(socket)
             await said(socket)
-            (anonymous,) = up.channels["websocket"]._connections
+            (anonymous,) = up.channels["websocket"].talkers.single
         async with connect(url(up)) as socket:
             await show(socket, token(sub=anonymous))
             assert (await said(socket))["text"] == "welcome", "a new conversation"

@@ -39,7 +39,7 @@ class Client:
             packet = await self.frame()
             if "ack" in packet:
                 self.acked.append(packet["ack"])
-            else:
+            elif "typing" not in packet:
                 assert packet["seq"] > self.last
                 self.last = packet["seq"]
                 self.texts.append(packet["text"])

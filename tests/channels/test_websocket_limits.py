@@ -103,7 +103,7 @@ async def test_one_connection_too_many_is_refused_and_the_next_is_not(serve):
                 await connect(url(server))
             assert refused.value.response.status_code == 503
             assert refused.value.response.headers["Retry-After"]
-        while len(server.channels["websocket"]._all) > 1:
+        while len(server.channels["websocket"].talkers.all) > 1:
             await asyncio.sleep(0.01)
         async with connect(url(server)) as socket:
             await said(socket)
@@ -236,9 +236,9 @@ async def test_who_reads_nothing_is_cut_off_and_gets_the_rest_when_it_comes_back
         token = (await packet(reader))["welcome"]["resume"]
         writer.transport.pause_reading()
         writer.write(frame(1, b'{"text": "chatter", "id": "a"}'))
-        (connection,) = server.channels["websocket"]._all
+        (connection,) = server.channels["websocket"].talkers.all
         most = 0
-        while server.channels["websocket"]._all:
+        while server.channels["websocket"].talkers.all:
             most = max(most, connection._transport.get_write_buffer_size())
             await asyncio.sleep(0.01)
         assert most < 100 << 10

@@ -319,7 +319,7 @@ async def test_an_answer_that_grows_is_one_message_at_the_end():
             shown.append(text)
 
         bot.stream = stream
-        (message,) = [m for m in await _messages(bot, "/tell")]
+        (message,) = await _messages(bot, "/tell")
         assert message.text == "once upon a time"
         assert message.stream
     assert shown == ["once "]

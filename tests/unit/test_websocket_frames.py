@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoozl.channels.websocket.frames import Ack, Answer, Auth, FrameError, Hello, Listing, decode, encode, encode_error
+from zoozl.channels.websocket.encode import encode, encode_error, encode_stream, shown
+from zoozl.channels.websocket.frames import Ack, Answer, Auth, FrameError, Hello, Listing, decode
 from zoozl.chatbot import Message, MessagePart
+from zoozl.chatbot.question import Kind, Question, to_choices
+from zoozl.errors import Undeliverable
 
 
 def test_a_text_comes_in_and_goes_out():
@@ -43,6 +46,50 @@ def test_answers_to_questions_are_messages_that_name_them():
     filled = decode('{"text": "", "form": {"question": "q", "values": {"n": 1.5, "b": true, "t": "x", "e": null}}}')
     assert isinstance(filled, Answer)
     assert (filled.value, filled.values) == (None, {"n": 1.5, "b": True, "t": "x", "e": None})
+
+
+def test_every_value_of_a_form_is_a_text_for_the_core():
+    values = '{"a": 1.5, "b": 2.0, "c": 3, "d": true, "e": false, "f": null, "g": "x", "h": 1e300}'
+    answer = decode(f'{{"text": "", "form": {{"question": "q", "values": {values}}}}}').answer
+    assert answer.question == "q"
+    assert answer.value == {"a": "1.5", "b": "2", "c": "3", "d": "yes", "e": "no", "f": "", "g": "x", "h": "1e+300"}
+    assert decode('{"text": "Yes", "choice": {"question": "q", "value": "y"}}').answer == ("q", "y")
+
+
+def asked(question, text=None):
+    message = Message(question.text if text is None else text, sent=7.0)
+    message.question = question
+    return message
+
+
+def test_a_question_is_shown_without_its_numbers_where_there_are_buttons():
+    message = asked(Question("7", "Which?", Kind.CHOICE, to_choices({"a": "One", "b": "Two"})))
+    assert json.loads(encode(message)) == {"author": "", "text": "Which?\n\n1. One\n2. Two"}
+    packet = json.loads(encode(message, 17))
+    assert (packet["text"], packet["plain"]) == (shown(message), message.text) == ("Which?", message.text)
+    options = [{"value": "a", "label": "One"}, {"value": "b", "label": "Two"}]
+    assert packet["choices"] == {"question": "7", "options": options}
+
+
+def test_yes_and_no_are_buttons_and_a_question_in_words_has_none():
+    packet = json.loads(encode(asked(Question("7", "Sure?", Kind.CONFIRM)), 17))
+    assert packet["text"] == "Sure?"
+    assert [option["value"] for option in packet["choices"]["options"]] == ["yes", "no"]
+    assert set(json.loads(encode(asked(Question("7", "Name?")), 17))) == {"author", "text", "seq", "sent"}
+
+
+def test_the_final_reply_names_its_stream_and_the_questions_it_closes():
+    message = Message("done", sent=7.0)
+    message.stream, message.closes = "s", ("7", "8")
+    assert json.loads(encode(message)) == {"author": "", "text": "done"}
+    packet = json.loads(encode(message, 17))
+    assert (packet["stream"], packet["answered"]) == ("s", ["7", "8"])
+
+
+def test_what_grows_must_be_unicode():
+    assert json.loads(encode_stream("s", "x", "<p>x</p>")) == {"stream": {"id": "s", "text": "x", "html": "<p>x</p>"}}
+    with pytest.raises(Undeliverable):
+        encode_stream("s", "\ud800", "")
 
 
 def test_html_and_time_are_for_those_who_said_hello():

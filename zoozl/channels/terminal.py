@@ -29,6 +29,11 @@ class Channel:
         self._debug = debug
         self._deaf = asyncio.Event()
         """Nobody reads any more."""
+        self._secret = False
+        """The answer that is waited for must not be seen."""
+        self._growing = ""
+        """The key of the answer that is being printed, and how many characters of it are."""
+        self._printed = 0
         bot.connect({TALKER.channel: self})
 
     async def run(self) -> None:
@@ -43,24 +48,26 @@ class Channel:
                 self._bot.observe(self._show_route)
             await self._hear(Message(), "connect")
             if sys.stdin is not None:
-                await self._talk(_prompt() if _is_terminal() else _Lines(sys.stdin).read)
+                lines = None if _is_terminal() else _Lines(sys.stdin)
+                await self._talk(_prompt() if lines is None else lambda _: lines.read())
         except asyncio.CancelledError:
             patience = 0.0
             raise
         finally:
             await self._bot.drain(patience)
 
-    async def _talk(self, read: Callable[[], Awaitable[str]]) -> None:
+    async def _talk(self, read: Callable[[bool], Awaitable[str]]) -> None:
         while (line := await self._next(read)) is not None:
+            self._secret = False
             line = line.strip()
             if line == "exit":
                 return
             if line:
                 await self._hear(Message(line), "message")
 
-    async def _next(self, read: Callable[[], Awaitable[str]]) -> str | None:
+    async def _next(self, read: Callable[[bool], Awaitable[str]]) -> str | None:
         """The next line, None when there is none or nobody would read the answer."""
-        reading = asyncio.ensure_future(read())
+        reading = asyncio.ensure_future(read(self._secret))
         deaf = asyncio.ensure_future(self._deaf.wait())
         try:
             await asyncio.wait({reading, deaf}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,10 +90,37 @@ class Channel:
         """Print a reply. Raises Undeliverable when nobody reads any more."""
         files = [f"[file {part.filename or part.media_type}, {len(part.binary)} bytes]" for part in message.files]
         text = "\n".join([message.text, *files] if message.text else files)
+        if message.question is not None:
+            self._secret = message.question.secret
+        if self._growing and self._growing == message.stream:
+            self._print(text[self._printed :] + "\n")
+            self._growing = ""
+        else:
+            self._print(f"{self._end_line()}{message.author or self._author}: {text}\n")
+
+    async def stream(self, address: Address, key: str, text: str) -> None:
+        """Print what has come to an answer that grows, where it can be seen growing.
+
+        Raises Undeliverable when nobody reads any more.
+        """
+        if sys.stdout is None or not sys.stdout.isatty():
+            return
+        if self._growing != key:
+            self._print(f"{self._end_line()}{self._author}: ")
+            self._growing, self._printed = key, 0
+        self._print(text[self._printed :])
+        self._printed = len(text)
+
+    def _end_line(self) -> str:
+        """What has to come before something else than the rest of a growing answer."""
+        growing, self._growing = self._growing, ""
+        return "\n" if growing else ""
+
+    def _print(self, text: str) -> None:
         if self._deaf.is_set():
             raise Undeliverable("nobody reads any more")
         try:
-            print(f"{message.author or self._author}: {text}", flush=True)
+            print(text, end="", flush=True)
         except (OSError, ValueError) as exc:
             self._deaf.set()
             if not isinstance(exc, BrokenPipeError):
@@ -151,14 +185,17 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
 
 
-def _prompt() -> Callable[[], Awaitable[str]]:
+def _prompt() -> Callable[[bool], Awaitable[str]]:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import DummyHistory
 
     session: PromptSession[str] = PromptSession("> ")
+    # Neither on the screen nor among the lines that come back with the arrow keys.
+    hidden: PromptSession[str] = PromptSession("> ", is_password=True, history=DummyHistory())
 
-    async def read() -> str:
+    async def read(secret: bool) -> str:
         try:
-            return str(await session.prompt_async())
+            return str(await (hidden if secret else session).prompt_async())
         except KeyboardInterrupt:
             raise EOFError from None
 

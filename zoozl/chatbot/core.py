@@ -440,10 +440,6 @@ class Chatbot:
         """Let go of the coroutines that wait; their dialogs begin again from their journals, as after a restart."""
         await self._dialogs.close()
 
-    async def let_go(self) -> None:
-        """Let go of the coroutines that wait: their dialogs begin again from their journals, if they are still there."""
-        self._dialogs.detach()
-
     async def look_at_deadlines(self) -> None:
         """Begin at once with what is due; it happens by itself, but not at the very moment."""
         await self._dialogs.look()

@@ -98,7 +98,7 @@ async def open_question(turn: Turn, event: Event) -> Dialog | None:
     """
     # What an expired one asks next was not asked yet when the message came: each is looked at once.
     thread = event.address.thread
-    for dialog in sorted(reversed(turn.dialogs), key=lambda dialog: dialog.address.thread != thread):
+    for dialog in sorted(turn.dialogs[::-1], key=lambda dialog: dialog.address.thread != thread):
         if not may_answer(dialog, event.address.talker):
             continue
         if dialog.deadline is None or turn.receipt.at < dialog.deadline:

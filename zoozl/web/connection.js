@@ -86,8 +86,8 @@ export class Connection {
     if (this.welcomed && !this.paused) this.post(message);
   }
 
-  // `secret`, `sent` and `shown` are the page's own.
-  post({ secret, sent, shown, ...message }) {
+  // `secret` and `sent` are the page's own.
+  post({ secret, sent, ...message }) {
     this.send(message);
   }
 

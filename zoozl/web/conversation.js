@@ -51,16 +51,16 @@ export class Conversation {
     if (packet.ack !== undefined) this.acknowledged(packet.ack);
     else if (packet.data !== undefined) this.answered(packet);
     else if (packet.error !== undefined) this.refused(packet);
-    else if (packet.typing !== undefined) this.typing(packet.typing);
+    else if (packet.typing !== undefined) this.works(packet.typing);
     else if (packet.stream?.id !== undefined) this.grow(packet.stream);
     else if (packet.edit) this.edit(packet.edit);
     else if (packet.seq !== undefined) this.reply(packet);
   }
 
-  // The talker says something: {text, files?, choice?, form?, shown?, secret?}.
-  say({ shown, ...what }) {
+  // The talker says something: {text, files?, choice?, form?, secret?}.
+  say(what) {
     this.close([...this.questions.keys()]);
-    const message = { ...what, id: newId(), sent: now(), ...(shown && { shown }) };
+    const message = { ...what, id: newId(), sent: now() };
     this.show(this.own(message));
     this.list.toEnd();
     this.submit(message);
@@ -167,7 +167,8 @@ export class Conversation {
     this.list.hasMore = this.first > 0 && answer.data.length > 0;
     const { question } = this.memory.state;
     for (const item of fresh) if (item.seq !== undefined) this.bySeq.set(item.seq, item);
-    if (question) this.reopen(fresh.findLast((item) => item.kind === "bot" && near(item, question)), question);
+    const asked = question && fresh.findLast((item) => item.kind === "bot" && near(item, question));
+    if (asked) this.open(Object.assign(asked, { text: question.text, html: question.html, plain: question.plain }), question);
     this.author ||= fresh.findLast((item) => item.author)?.author || "";
     if (fresh.length) this.list.prepend(fresh);
     const unread = this.list.items.find((item) => item.kind === "bot" && item.sent > this.read + SAME);
@@ -182,13 +183,10 @@ export class Conversation {
     return item.id ? item.id === other.message?.id : item.text === other.message?.text;
   }
 
-  reopen(item, { choices, form }) {
-    if (item) this.open(item, { choices, form });
-  }
-
   reply(packet) {
-    const { text, html, author, sent = now(), seq, files, choices, form } = packet;
-    const what = { kind: "bot", text, html, author, sent, seq, files: (files || []).map(fromFrame), growing: false };
+    // `plain` is what the history has instead of the text beside buttons.
+    const { text, plain = text, html, author, sent = now(), seq, files, choices, form } = packet;
+    const what = { kind: "bot", text, plain, html, author, sent, seq, files: (files || []).map(fromFrame), growing: false };
     this.typing(false);
     this.author = author || this.author;
     this.close(packet.answered || []);
@@ -216,9 +214,12 @@ export class Conversation {
 
   open(item, { choices, form }) {
     if (!choices && !form) return;
+    const { question } = choices || form;
+    this.close([question]); // it is put again
     Object.assign(item, { choices, form, answered: false });
-    for (const asked of [choices, form]) if (asked) this.questions.set(asked.question, item);
-    this.memory.state.question = { text: item.text, sent: item.sent, choices, form };
+    this.questions.set(question, item);
+    const { text, plain, html, sent } = item;
+    this.memory.state.question = { text, plain, html, sent, choices, form };
   }
 
   close(questions) {
@@ -260,7 +261,7 @@ export class Conversation {
     const byIndex = new Map(this.list.items.map((item) => [item.index, item]));
     for (const { index, text, html } of records) {
       const item = byIndex.get(index);
-      if (!item || item.text === text) continue;
+      if (!item || (item.plain ?? item.text) === text) continue;
       Object.assign(item, { text, html });
       this.list.changed(item);
     }
@@ -268,7 +269,7 @@ export class Conversation {
 
   own(message) {
     const files = (message.files || []).map(fromFrame);
-    const item = { kind: "mine", text: message.shown ?? message.text, sent: message.sent, files, state: "waiting", message };
+    const item = { kind: "mine", text: message.text, sent: message.sent, files, state: "waiting", message };
     this.mine.set(message.id, item);
     return item;
   }
@@ -307,6 +308,12 @@ export class Conversation {
     this.view.changed();
   }
 
+  works(on) {
+    this.typing(on);
+    // What does not grow any more is about to be replaced, or was cut off.
+    if (!on) for (const item of this.streams.values()) if (item.growing) this.list.changed(Object.assign(item, { growing: false }));
+  }
+
   typing(on) {
     clearTimeout(this.timer);
     this.view.typing(on ? this.author : null);
@@ -315,5 +322,5 @@ export class Conversation {
 }
 
 function near(item, other) {
-  return item.text === other.text && Math.abs((item.sent || 0) - (other.sent || 0)) < SAME;
+  return (item.plain ?? item.text) === (other.plain ?? other.text) && Math.abs((item.sent || 0) - (other.sent || 0)) < SAME;
 }

@@ -15,11 +15,11 @@ export function choices({ question, options }, answered, answer) {
   return group;
 }
 
-// `answer({text, form, shown, secret})`: `shown` is what the talker's own bubble says.
-export function form({ question, title, fields }, answered, answer) {
+// `answer({text, form, secret})`: `text` is what the talker's own bubble says. `above` is the text over the form.
+export function form({ question, title, fields }, above, answered, answer) {
   const inputs = fields.map((field) => ({ field, id: `field-${(number += 1)}` }));
   const group = element("fieldset", { disabled: answered });
-  if (title) group.append(element("legend", { text: title }));
+  if (title && title !== above) group.append(element("legend", { text: title }));
   for (const entry of inputs) {
     entry.input = input(entry.field, entry.id);
     const label = element("label", { htmlFor: entry.id, text: entry.field.label || entry.field.name });
@@ -32,9 +32,9 @@ export function form({ question, title, fields }, answered, answer) {
   node.addEventListener("submit", (event) => {
     event.preventDefault();
     const values = Object.fromEntries(inputs.map(({ field, input: made }) => [field.name, valueOf(field, made)]));
-    const shown = inputs.map(({ field, input: made }) => `${field.label || field.name}: ${wordsOf(field, made)}`).join("\n");
+    const text = inputs.map(({ field, input: made }) => `${field.label || field.name}: ${wordsOf(field, made)}`).join("\n");
     const secret = fields.some((field) => field.type === "password");
-    answer({ text: "", form: { question, values }, shown, ...(secret && { secret }) });
+    answer({ text, form: { question, values }, ...(secret && { secret }) });
   });
   return node;
 }

@@ -30,7 +30,7 @@ export function draw(item, previous, acts) {
     node.append(element("div", { className: "files" }, ...files));
   }
   if (item.choices) node.append(choices(item.choices, item.answered, (reply) => acts.answer(item, reply)));
-  if (item.form) node.append(form(item.form, item.answered, (reply) => acts.answer(item, reply)));
+  if (item.form) node.append(form(item.form, item.text, item.answered, (reply) => acts.answer(item, reply)));
   if (item.state === "waiting") node.append(element("p", { className: "status", text: "Not sent yet" }));
   if (item.state === "refused") node.append(refused(item, acts));
   return node;

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from zoozl.channels.websocket.frames import encode_ack, encode_error
+from zoozl.channels.websocket.encode import encode_ack, encode_error
 from zoozl.channels.websocket.inbound import Inlet, Partials
 from zoozl.channels.websocket.limits import Bucket
 from zoozl.chatbot.failpoints import hit

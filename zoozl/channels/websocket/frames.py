@@ -1,24 +1,22 @@
-"""What goes over the websocket, without a socket: frames in, frames out."""
+"""What comes over the websocket: a frame in, what it says out, or a reason why not."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
+from zoozl.chatbot import question as questions
 from zoozl.chatbot.message import Message, MessagePart
-from zoozl.errors import Undeliverable
 
 LONGEST_ID = 200
 LARGEST_PAGE = 100
 LAST_PAGE = 10**9
 MOST_VALUES = 200
-# Bytes of files that one page of the history may carry; what is beyond comes without its bytes.
-HISTORY_BYTES = 16 << 20
+# Beyond it a float has no fraction, and its digits are not those that were typed.
+LARGEST_WHOLE = 1e15
 
 
 class FrameError(ValueError):
@@ -63,6 +61,22 @@ class Answer(NamedTuple):
     """Of the button; None for a form."""
     values: dict[str, Any]
     """Of the form's fields: texts, numbers, true or false, or null."""
+
+    @property
+    def answer(self) -> questions.Answer:
+        """As the core takes it: every value of a form is a text."""
+        given = self.value if self.value is not None else {name: _words(v) for name, v in self.values.items()}
+        return questions.Answer(self.question, given)
+
+
+def _words(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_WHOLE:
+        return str(int(value))
+    return str(value)
 
 
 def decode(frame: str) -> Message | Answer | Hello | Auth | Ack | Listing:
@@ -177,93 +191,3 @@ def _decode_file(given: Any) -> MessagePart:
     # The name is the sender's: only its last part, so that nobody is led to write elsewhere.
     name = name.replace("\\", "/").rpartition("/")[2].replace("\0", "")
     return MessagePart("", binary, media_type or "application/octet-stream", name)
-
-
-def encode(message: Message, seq: int = 0, html: str = "") -> bytes:
-    """The frame of a reply; with its `seq`, when it was said and as `html` for clients that said hello.
-
-    Raises Undeliverable for invalid Unicode.
-    """
-    packet: dict[str, Any] = {"author": message.author, "text": message.text}
-    if seq:
-        if html:
-            packet["html"] = html
-        packet["seq"] = seq
-        packet["sent"] = message.timestamp
-    files = message.files
-    if files:
-        packet["files"] = [_encode_file(file) | {"data": base64.b64encode(file.binary).decode()} for file in files]
-    try:
-        return orjson.dumps(packet)
-    except TypeError as exc:
-        raise Undeliverable(f"the reply cannot be encoded: {exc}") from exc
-
-
-def _encode_file(file: MessagePart) -> dict[str, Any]:
-    return {"filename": file.filename, "media_type": file.media_type}
-
-
-def encode_history(
-    listing: Listing, messages: Sequence[Message], total: int, talker: str, html: Sequence[str] | None
-) -> bytes:
-    """One page of a conversation; `messages` are oldest first, and `html` is what they look like.
-
-    Without `html` it is for a plain client: newest first and with the names it has always had as well.
-    """
-    data, room = [], HISTORY_BYTES if listing.with_files else 0
-    for n in reversed(range(len(messages))):
-        message = messages[n]
-        text, sent = message.text, message.timestamp
-        record: dict[str, Any] = {"author": message.author, "text": text, "sent": sent, "from_bot": message.from_bot}
-        if html is None:
-            date = datetime.fromtimestamp(sent, UTC).isoformat()
-            record |= {"date": date, "user": talker, "message": text, "response": "n/a", "status": "completed"}
-        else:
-            if html[n]:
-                record["html"] = html[n]
-            if message.id and not message.from_bot:
-                # By it the page knows its own messages again after a reload.
-                record["id"] = message.id
-        files = []
-        for file in message.files:
-            room -= len(file.binary)
-            content: dict[str, Any] = {"size": len(file.binary)}
-            if room >= 0:
-                content["data"] = base64.b64encode(file.binary).decode()
-            files.append(_encode_file(file) | content)
-        if files:
-            record["files"] = files
-        data.append(record)
-    if html is not None:
-        data.reverse()
-    packet = {
-        "operation": "list_messages",
-        "data": data,
-        "page": listing.page,
-        "page_size": listing.page_size,
-        "total_count": total,
-    }
-    if listing.number:
-        packet["id"] = listing.number
-    return orjson.dumps(packet)
-
-
-def encode_error(reason: str, number: str = "", retry_after: float = 0.0) -> bytes:
-    """The frame of a refusal, of the message `number` if it had one; to be tried again in `retry_after` seconds."""
-    packet: dict[str, Any] = {"error": reason}
-    if number:
-        packet["id"] = number
-    if retry_after:
-        packet["retry_after"] = round(retry_after, 3)
-    return orjson.dumps(packet)
-
-
-def encode_ack(number: str) -> bytes:
-    """The frame that says: this message cannot be lost any more."""
-    return orjson.dumps({"ack": number})
-
-
-def encode_welcome(resume: str, talker: str = "") -> bytes:
-    """The answer to hello, with the token to come back with, and who the talker has proved to be."""
-    welcome = {"resume": resume, "talker": talker} if talker else {"resume": resume}
-    return orjson.dumps({"welcome": welcome})

@@ -61,7 +61,8 @@ async def _renew_all(store: Held, place: Place, cipher: Cipher, progress: Progre
     counts: Counter[str] = Counter()
     batch = _Batch(place, cipher, ())
     while total:
-        done, last = await store.run(batch)
+        renewed: tuple[Counter[str], tuple[Any, ...]] = await store.run(batch.__call__)
+        done, last = renewed
         counts += done
         progress(min(counts["rows"], total), total)
         if not last:
