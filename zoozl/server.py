@@ -319,9 +319,7 @@ async def _upkeep(config: Config, store: Store, bot: Chatbot) -> AsyncIterator[N
         bot.observe(unrouted.observe)
     sweep = asyncio.create_task(Sweep(store, Ages(**config.retention.model_dump())).run(), name="zoozl-sweep")
     try:
-        async with Control(
-            store, found[0], getattr(bot, "take_up", None), bot.root.vault.cipher, getattr(bot, "let_go", None)
-        ):
+        async with Control(store, found[0], bot.take_up, bot.root.vault.cipher, bot.detach_dialogs):
             yield
     finally:
         sweep.cancel()
