@@ -561,7 +561,7 @@ MISTAKES = [
     ("[greeter]\nwebsocket_port = 1601", "chatbot.toml:2: greeter.websocket_port belongs above the first [table]"),
     ("[websockt]\nport = 1601", "chatbot.toml:1: websockt: unknown table, did you mean [websocket]?"),
     ("[websocket]\nport = 1\nenabled = false", "websocket is switched off by enabled = false"),
-    ("mattermost_url = 'https://x'\nmattermost_token = 't'", "no channel is on: set websocket_port"),
+    ("telegram_token = 't'", "no channel is on: set websocket_port"),
     # Not TOML
     ("a = 1\nauthor = Bob", "chatbot.toml:2: author: invalid value in column 10 (text needs quotes around it)"),
     (ON + "x = [1\ny = 2", "chatbot.toml:3: unclosed array in column"),

@@ -17,15 +17,7 @@ def _url(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
-    local, at, domain = value.rpartition("@")
-    if not (local and at and domain) or any(c.isspace() for c in value):
-        raise PydanticCustomError("address", "must be one mail address, like bot@example.com")
-    return value
-
-
 Url = Annotated[str, AfterValidator(_url)]
-Address = Annotated[str, AfterValidator(_address)]
 
 
 class Webhook(ChannelOptions):
@@ -34,74 +26,6 @@ class Webhook(ChannelOptions):
     port: Port | None = Field(default=None, description="Port the platform's requests arrive at.")
     path: UrlPath | None = Field(default=None, description="Path of the requests; the channel's own if absent.")
     base_url: Url | None = Field(default=None, description="Address of the platform's API, if not the usual.")
-
-
-class Slack(Webhook):
-    """Slack, over the Events API (with a port) or Socket Mode (with an xapp- token)."""
-
-    asks: ClassVar[tuple[str, ...]] = ("app_token",)
-
-    app_token: Secret | None = Field(
-        default=None, description="xapp- token for Socket Mode; an xoxb- bot token is accepted here too."
-    )
-    bot_token: Secret | None = Field(default=None, description="xoxb- token the bot answers with.")
-    signing_secret: Secret | None = Field(default=None, description="Secret that signs Slack's requests.")
-
-    @property
-    def socket_mode(self) -> bool:
-        """True when the app token is one for Socket Mode."""
-        return self.app_token is not None and self.app_token.get_secret_value().startswith("xapp-")
-
-    @property
-    def is_on(self) -> bool:
-        """True with a port or a Socket Mode token."""
-        return self.enabled and (self.port is not None or self.socket_mode)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        # The original zoozl called the bot token `slack_app_token`; an xapp- token cannot post answers.
-        bot: str | tuple[str, ...] = "bot_token" if self.socket_mode else ("app_token", "bot_token")
-        if self.port is not None:
-            self.require("port", "signing_secret", bot)
-        elif self.socket_mode:
-            self.require("app_token", "bot_token")
-        return self
-
-
-class Email(ChannelOptions):
-    """E-mail: LMTP in, SMTP out."""
-
-    port: Port | None = Field(default=None, description="Port of the LMTP listener the mail server hands to.")
-    address: Address | None = Field(default=None, description="Sender address of the replies.")
-    smtp_host: Text = Field(default="localhost", description="Mail server that takes the replies.")
-    smtp_port: Port = Field(default=25, description="Port of that mail server.")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.port is not None:
-            self.require("port", "address")
-        return self
-
-
-class Mattermost(ChannelOptions):
-    """Mattermost, over its websocket and REST API."""
-
-    asks: ClassVar[tuple[str, ...]] = ("url",)
-
-    url: Url | None = Field(default=None, description="Address of the Mattermost site.")
-    token: Secret | None = Field(default=None, description="Access token of the bot account.")
-    botname: Text | None = Field(default=None, description="Name the bot is mentioned by, like @ai-bot.")
-
-    @property
-    def is_on(self) -> bool:
-        """True with a url."""
-        return self.enabled and self.url is not None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.url is not None:
-            self.require("url", "token")
-        return self
 
 
 class Telegram(Webhook):
@@ -204,9 +128,6 @@ class Dingtalk(Webhook):
 
 
 PLANNED: dict[str, type[ChannelOptions]] = {
-    "slack": Slack,
-    "email": Email,
-    "mattermost": Mattermost,
     "telegram": Telegram,
     "whatsapp": Whatsapp,
     "wecom": Wecom,

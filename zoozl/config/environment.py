@@ -14,6 +14,8 @@ from zoozl.errors import ConfigError
 # From the weakest: the prefix of AilingBot is understood as well, ours wins.
 PREFIXES = ("AILINGBOT_", "ZOOZL_")
 RESERVED = ("ZOOZL_TEST_", "ZOOZL_FAILPOINT")
+# Names that bots for Mattermost have always read; weaker than those with a prefix.
+PLAIN = {f"MATTERMOST_{key}": f"AILINGBOT_MATTERMOST__{key}" for key in ("URL", "TOKEN", "BOTNAME")}
 
 # How switches are written in environments.
 SWITCH = {
@@ -33,7 +35,7 @@ class Variable:
     @property
     def path(self) -> list[str]:
         """Its levels in lower case: prefix cut off, split at double underscores, single ones kept."""
-        return self.name.lower().partition("_")[2].split("__")
+        return PLAIN.get(self.name.upper(), self.name).lower().partition("_")[2].split("__")
 
 
 def variables(environ: Mapping[str, str], prefix: str, where: Mapping[str, str] | None = None) -> list[Variable]:
@@ -44,6 +46,11 @@ def variables(environ: Mapping[str, str], prefix: str, where: Mapping[str, str] 
         if upper.startswith(prefix) and upper != "ZOOZL_CONF" and not upper.startswith(RESERVED):
             found.append(Variable(name, environ[name], (where or {}).get(name, "")))
     return found
+
+
+def plain(environ: Mapping[str, str], where: Mapping[str, str] | None = None) -> list[Variable]:
+    """The variables among PLAIN; sorted by name."""
+    return [Variable(name, environ[name], (where or {}).get(name, "")) for name in sorted(environ) if name in PLAIN]
 
 
 def read_dotenv(path: Path) -> tuple[dict[str, str], dict[str, str]]:

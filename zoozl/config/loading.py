@@ -191,6 +191,8 @@ def _layers(
     layers.add(((path, value, places.get(path)) for path, value in leaves(data)), places)
     dotenv, lines = environment.read_dotenv(folder / ".env")
     redaction.remember(named_secrets(dotenv))
+    layers.add_variables(environment.plain(dotenv, lines))
+    layers.add_variables(environment.plain(environ))
     for prefix in environment.PREFIXES:
         foreign = prefix != "ZOOZL_"
         layers.add_variables(environment.variables(dotenv, prefix, lines), foreign)

@@ -104,8 +104,10 @@ class Sections:
             return None
         if head in RESERVED or head in TABLES:
             return f"is the name of a table: write [{head}]"
-        if flat := sorted(f"{channel}_{head}" for channel in self.built if head in self.keys(channel)):
-            return f"unknown key; did you mean {flat[0]}?"
+        if holders := [channel for channel in self.built if head in self.keys(channel)]:
+            # The one that most people mean, if it is among them.
+            holder = min(holders, key=lambda channel: (channel != "websocket", channel))
+            return f"unknown key; did you mean {holder}_{head}?"
         return "unknown key" + nearest(head, [*ROOT, *self.flat_keys()])
 
     def _refuse_option(self, table: str, model: type[BaseModel], option: str | int) -> str | None:
