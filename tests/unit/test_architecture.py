@@ -25,6 +25,7 @@ ALLOWED = {
     "chatbot": {"errors", "registry"},
     "cipher": {"errors", "redaction", "settings", "config"},
     "doctor": set(),
+    "health": {"errors", "chatbot"},
     "processes": set(),
     "channels": {"errors", "doctor", "chatbot", "settings", "channels.http"},
     "embedders": {"errors", "settings"},

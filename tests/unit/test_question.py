@@ -40,7 +40,8 @@ def test_a_number_that_is_a_label_means_that_label():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("fsih", "fish"), ("fihs", "fish"), ("ifhs", None), ("A12", "A12"), ("A21", None), ("tae", "tea")]
+    ("text", "value"),
+    [("fsih", "fish"), ("fihs", "fish"), ("ifhs", None), ("A12", "A12"), ("A21", None), ("tae", "tea")],
 )
 def test_two_letters_may_have_changed_places_but_not_two_digits(text, value):
     assert understand(Question("1", "?", Kind.CHOICE, to_choices(["fish", "A12", "tea"])), text) == value

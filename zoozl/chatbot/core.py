@@ -80,6 +80,7 @@ class Chatbot:
         self._store = root.store
         self._outbox = root.outbox
         self._outbox.connect(senders or {})
+        self._outbox.lane_of = self.lane_of
         self._workers = Workers(worker_threads)
         self._observers: list[Callable[[Report], None]] = []
         self._turn_timeout = turn_timeout

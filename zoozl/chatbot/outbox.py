@@ -21,6 +21,8 @@ from zoozl.errors import Away, DeliveryError, StoreError, Undeliverable
 log = logging.getLogger(__name__)
 
 FIRST_DELAY = 1.0
+# A platform's wish beyond this is taken for a mistake.
+LONGEST_WISH = 3600.0
 LONGEST_DELAY = 300.0
 MOST_ATTEMPTS = 20
 CLOSE_TIMEOUT = 2.0
@@ -39,6 +41,8 @@ class Outbox:
     def __init__(self, store: Store, author: str = "") -> None:
         self._store = store
         self.author = author
+        self.lane_of: Callable[[Address], str] = scope_key
+        """Whose conversation an address means; the bot knows the scopes of its rooms."""
         self.now = time.time
         """What the bot says is said at this time, in seconds since the epoch."""
         self.senders: dict[str, Sender] = {}
@@ -94,7 +98,7 @@ class Outbox:
         self._loop.call_soon_threadsafe(self._tell, address, composed)
 
     def _tell(self, address: Address, message: Message) -> None:
-        lane = scope_key(address)
+        lane = self.lane_of(address)
         number = self._store.next_number()
         reply = Reply(number, number, 0, lane, address, message, kept=self.keeps(address))
         self.deliver_soon(lane, [reply], self._store.record([reply], [message]))
@@ -216,6 +220,9 @@ class Outbox:
     async def _drain(self, lane: str) -> None:
         queue = self._queues[lane]
         try:
+            if queue and queue[0][0].retry_after is not None:
+                # The first try was made by the lane; a second one at once is well, unless the platform asked to wait.
+                await asyncio.sleep(queue[0][0].retry_after)
             while queue:
                 reply, durable = queue[0]
                 along = self._along(queue) if self._gathering else ()
@@ -301,7 +308,8 @@ class Outbox:
         if reply.attempts >= MOST_ATTEMPTS:
             self._bury(reply, f"given up after {reply.attempts} tries: {exc}", along)
             return True
-        reply.retry_after = exc.retry_after if isinstance(exc, DeliveryError) else None
+        wanted = exc.retry_after if isinstance(exc, DeliveryError) else None
+        reply.retry_after = min(wanted, LONGEST_WISH) if wanted is not None else None
         if reply.kept:
             self._store.failed(reply, str(exc), time.time() + (reply.retry_after or FIRST_DELAY))
         self.counts[reply.address.channel, "retried"] += 1

@@ -233,7 +233,8 @@ class Turn:
         if route.rule is QUESTION and open_question is not None:
             route = await self._interruption(open_question, text) or route
         if route.rule is QUESTION and open_question is not None:
-            await self.go_on(open_question, event, route)
+            asks = Route(self.plugin_of(open_question), open_question.alias, 1.0, QUESTION)
+            await self.go_on(open_question, event, asks)
             return
         self._route = route
         if not self._greeted:

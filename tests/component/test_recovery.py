@@ -1,0 +1,122 @@
+"""Events that a crash has cut, or that are tried again, take their turn like all others."""
+
+import asyncio
+import gc
+import tracemalloc
+
+import pytest
+
+from zoozl.chatbot import Address, Interface, Message
+from zoozl.chatbot.message import Event, scope_key
+from zoozl.chatbot.outbox import Outbox
+from zoozl.chatbot.ports import Reply
+from zoozl.stores.sqlite import Store
+from zoozl.testing import Bot
+
+TALKER = Address("test", talker="tester")
+LANE = scope_key(TALKER)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "zoozl.db"
+
+
+class Order(Interface):
+    aliases = ("help",)
+
+    async def consume(self, package):
+        package.callback(f"one {await package.ask('What?')}")
+
+
+@pytest.mark.parametrize("behind", [[], ["fish"]])
+async def test_a_suspect_may_ask_and_its_answer_comes_after_it(path, behind):
+    store = await Store.open(path)
+    suspect = store.accept(Event(TALKER, Message("order")), LANE)
+    await suspect.acknowledged()
+    await store.begin(suspect)
+    for text in behind:
+        await store.accept(Event(TALKER, Message(text)), LANE).acknowledged()
+    await store.close()
+    async with Bot(Order, store=await Store.open(path), restarts=False) as bot:
+        heard = await bot.replies()
+        if not behind:
+            heard += await bot.say("fish")
+        assert heard == ["What?", "one fish"]
+
+
+async def test_merged_messages_are_done_once_though_dead_letters_are_tried_again_meanwhile(path):
+    go, began, heard = asyncio.Event(), asyncio.Event(), []
+
+    class Merges(Interface):
+        aliases = ("help",)
+        busy = "merge"
+
+        async def consume(self, package):
+            heard.append(package.last_message_text)
+            began.set()
+            await go.wait()
+
+    store = await Store.open(path)
+    async with Bot(Merges, store=store, restarts=False) as bot:
+        for text in "abc":
+            bot.chatbot.receive(Event(TALKER, Message(text)))
+        await began.wait()
+        assert heard == ["a b c"]
+        await bot.chatbot.take_up()
+        go.set()
+        await bot.chatbot.idle()
+        assert heard == ["a b c"]
+        assert await store.unfinished() == []
+
+
+async def test_what_is_put_back_runs_even_if_others_of_its_lane_were_handed_over(path):
+    store = await Store.open(path)
+    async with Bot(Order, store=store, restarts=False) as bot:
+        assert await bot.say("order") == ["What?"]
+        await bot.chatbot.take_up()
+        assert await bot.replies() == []
+        assert await bot.say("fish") == ["one fish"]
+        await bot.chatbot.take_up()
+        assert await bot.replies() == []
+
+
+async def test_a_client_that_does_not_acknowledge_costs_numbers_not_texts(path):
+    class Silent:
+        async def send(self, address, message, key):
+            return False
+
+    store = await Store.open(path, synchronous="NORMAL")
+    outbox = Outbox(store)
+    outbox.connect({"test": Silent()})
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for n in range(1_000):
+            number = store.next_number()
+            reply = Reply(number, number, 0, LANE, TALKER, Message(f"{n:04}" * 2_500, from_bot=True))
+            await outbox.deliver(LANE, [reply], store.record([reply], [reply.message]))
+        del reply
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    waiting = await store.undelivered()
+    assert len(waiting) == len(outbox.ids()) == 1_000
+    assert held < 2e6, held
+    outbox.confirm(LANE, waiting[499].id)
+    assert [reply.id for reply in await store.undelivered()] == [reply.id for reply in waiting[500:]]
+    await store.close()
+
+
+async def test_what_waits_for_talkers_who_are_away_is_not_even_read_at_the_start(path):
+    class Resumes(Bot):
+        resumes = True
+
+    store = await Store.open(path)
+    number = store.next_number()
+    await store.record([Reply(number, number, 0, LANE, TALKER, Message("for you", from_bot=True))], [])
+    async with Resumes(Order, store=store, restarts=False) as bot:
+        assert await bot.replies() == []
+        await bot.chatbot.resume(TALKER)
+        assert await bot.replies() == ["for you"]
