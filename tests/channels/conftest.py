@@ -69,6 +69,7 @@ def bubbles():
 
     return read
 
+
 MATTERMOST_OPERATIONS = Path(__file__).parents[1] / "data" / "mattermost_operations.json"
 
 
