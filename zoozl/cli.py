@@ -105,7 +105,7 @@ def serve(
         logs.configure(config, "DEBUG" if verbose and log_level is None else None)
     except ConfigError as exc:
         _end(exc, verbose)
-    _run(server.run(config, _announce, reload=reload), verbose)
+    _run(server.run(config, _announce, reload=reload), verbose, fast=True)
 
 
 def _from_here(file: str | None) -> str | None:
@@ -163,9 +163,9 @@ def _load(
     return config
 
 
-def _run(main_coroutine: Coroutine[Any, Any, None], verbose: bool) -> None:
+def _run(main_coroutine: Coroutine[Any, Any, None], verbose: bool, *, fast: bool = False) -> None:
     try:
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=_fast_loop if fast else None) as runner:
             runner.run(main_coroutine)
     except ConfigError as exc:
         _end(exc, verbose)
@@ -175,7 +175,7 @@ def _run(main_coroutine: Coroutine[Any, Any, None], verbose: bool) -> None:
         _end(exc, verbose)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def _fast_loop() -> asyncio.AbstractEventLoop:
     """uvloop's, where there is one: a message that is kept on disk costs a third less with it."""
     try:
         import uvloop

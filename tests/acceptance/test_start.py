@@ -218,7 +218,7 @@ def test_chat_from_a_pipe(tmp_path):
 def test_chat_shows_how_messages_are_routed(tmp_path):
     done = run("chat", "--debug", cwd=tmp_path, stdin="could we play something\nmy grandmother paints fences\n")
     assert "nearest alias -> games" in done.stderr
-    assert "current subject -> games" in done.stderr
+    assert "open question -> games" in done.stderr
 
 
 def test_chat_reports_mistakes_like_the_server(tmp_path):

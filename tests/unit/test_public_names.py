@@ -8,8 +8,11 @@ import zoozl.server
 def test_the_public_names_of_the_core():
     assert sorted(zoozl.chatbot.__all__) == [
         "Address",
+        "AskTimeout",
         "Chat",
         "Conversation",
+        "DialogEnded",
+        "Form",
         "Interface",
         "InterfaceRoot",
         "Message",

@@ -6,11 +6,16 @@ from zoozl.chatbot.conversation import Conversation
 from zoozl.chatbot.interface import Interface
 from zoozl.chatbot.message import Address, Message, MessagePart
 from zoozl.chatbot.package import Package
+from zoozl.chatbot.question import Form
+from zoozl.errors import AskTimeout, DialogEnded
 
 __all__ = [
     "Address",
+    "AskTimeout",
     "Chat",
     "Conversation",
+    "DialogEnded",
+    "Form",
     "Interface",
     "InterfaceRoot",
     "Message",
