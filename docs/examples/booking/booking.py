@@ -4,8 +4,7 @@ import asyncio
 from datetime import date, timedelta
 from typing import Any
 
-from zoozl.chatbot import Interface, InterfaceRoot, Package
-from zoozl.chatbot import Form
+from zoozl.chatbot import Form, Interface, InterfaceRoot, Package
 
 QUARTER = 900
 DAYS_AHEAD = 90
