@@ -43,3 +43,11 @@ def serve(monkeypatch):
         return serving(config.from_dict(conf))
 
     return make
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Half a surrogate pair in what a test logged cannot travel between the processes of pytest-xdist."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "replace").decode()) for name, text in report.sections]
+    return report
