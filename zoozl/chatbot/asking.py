@@ -31,6 +31,7 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
 
     Raises AskTimeout or DialogEnded.
     """
+    await run.linger()
     entry = run.recorded("ask")
     if entry is None:
         question = _put(run, question, seconds)

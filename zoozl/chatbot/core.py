@@ -339,7 +339,8 @@ class Chatbot:
             reply = Reply(
                 self._store.next_number(), receipt.seq, MOST_REPLIES + 1, lane, receipt.event.address, apology
             )
-            outcome = Outcome(receipt, None, [apology], [reply])
+            secret = turn is not None and turn.secret
+            outcome = Outcome(receipt, None, [apology], [reply], secret=secret)
             if await committed(self._store, outcome, self._store.commit(outcome)):
                 gathered = turn.gathered if turn is not None else receipt.gathered
                 await self._outbox.deliver(lane, [*gathered, reply], None)
@@ -474,6 +475,8 @@ class Chatbot:
         if self._alone is not None:
             self._alone.cancel()
             await asyncio.wait([self._alone])
+        for turn in self._running.values():
+            turn.silence()
         await self._dialogs.close()
         await self._lanes.close()
         await self._outbox.close()

@@ -50,7 +50,9 @@ class Dialogs:
         self._ringing = asyncio.create_task(self._ring())
 
     def keep(self, run: Run) -> None:
-        """A run waits."""
+        """A run waits; not if it was let go of already."""
+        if run.detached:
+            return
         self._runs[run.number] = run
         self._runs.move_to_end(run.number)
         while len(self._runs) > self._most:

@@ -88,6 +88,9 @@ class Run:
     """What it was begun with."""
     passes_on: tuple[str, Message | None] | None = None
     """Who is to have a message when it is done: an alias, or "" for the fallback."""
+    _misfit_found: Unfit | None = None
+    _tries = 0
+    """How often it went on after its end."""
     _cursor = 0
     _stored = 0
     _wake: asyncio.Future[None] | None = None
@@ -124,20 +127,32 @@ class Run:
     def recorded(self, *kinds: str) -> Entry | None:
         """The next entry of the journal, which must be of one of `kinds`; None when the past is over.
 
-        Raises Unfit.
+        Raises Unfit; RuntimeError in another task than that of the run.
         """
+        if asyncio.current_task(self._services.loop) is not self.task:
+            # With no order in the journal; and the one that begins it would end while this one waits.
+            raise RuntimeError(
+                "ask, step and their kin belong in consume itself, one after the other, and not in a task of its own "
+                "(asyncio.gather, wait_for, create_task)"
+            )
         if self.journal is None or self._cursor >= len(self.journal):
             return None
         entry = self.journal[self._cursor]
         if entry.kind not in kinds:
-            raise Unfit(f"entry {self._cursor} is {entry.kind!r}, and the plugin wants {' or '.join(kinds)}")
+            raise self._unfit(f"entry {self._cursor} is {entry.kind!r}, and the plugin wants {' or '.join(kinds)}")
         self._cursor += 1
         self._at = entry.seq
         return entry
 
     def misfit(self, what: str) -> Unfit:
         """To be raised: the entry that was just read says something else."""
-        return Unfit(f"entry {self._cursor - 1} {what}")
+        return self._unfit(f"entry {self._cursor - 1} {what}")
+
+    def _unfit(self, what: str) -> Unfit:
+        # A plugin may swallow it: then it must not act, and its dialog ends all the same.
+        self.silenced = True
+        self._misfit_found = Unfit(what)
+        return self._misfit_found
 
     def record(self, kind: str, value: Any) -> Entry:
         """Add to the journal. It is stored when the turn ends, or by `note`."""
@@ -168,10 +183,18 @@ class Run:
 
     def check(self) -> None:
         """Raise if the run may not act any more."""
-        if self.detached or self.turn is None:
+        # Silenced: its turn is being ended, whatever it makes of being cancelled.
+        if self.detached or self.silenced or self.turn is None:
             raise asyncio.CancelledError
         if self.ending:
             raise DialogEnded(self.ending)
+
+    async def linger(self) -> None:
+        """Take time if the run is over: a plugin that catches everything and tries again must not hold the loop."""
+        if self.detached or self.silenced or self.ending:
+            self._tries += 1
+            if self._tries > 1:
+                await asyncio.sleep(min(0.001 * 2 ** min(self._tries, 16), 60.0))
 
     async def wait(self, question: Question | None, deadline: float | None) -> Event:
         """What comes to a question, or at a deadline. Raises DialogEnded."""
@@ -223,6 +246,16 @@ class Run:
             self._hand(Ending.WAITING, False)
         try:
             await self._wake
+        except asyncio.CancelledError:
+            if self.turn is None and not self.detached:
+                # By its own doing, and without a turn nothing can come of it.
+                log.warning(
+                    "plugin %s gave up a question by itself (asyncio.timeout?), which stays open: use timeout= of ask",
+                    self.plugin.name,
+                )
+                self.detached = True
+                self._services.dialogs.take(self.number)
+            raise
         finally:
             self._wake = None
         if self.detached:
@@ -348,6 +381,8 @@ class Run:
         try:
             if plugin.is_async:
                 await plugin.consume(package)
+                if self._misfit_found is not None:
+                    raise self._misfit_found
                 if self.journal is not None and self._cursor < len(self.journal):
                     raise Unfit(f"the plugin returned before entry {self._cursor}")
                 if plugin.decides:
@@ -382,6 +417,7 @@ class Run:
         """How a run ends that ended by an exception. Raises it if the server is stopping."""
         if self.detached:
             return Ending.CANCELLED
+        exc = self._misfit_found or exc
         name = self.plugin.name
         if isinstance(exc, asyncio.CancelledError):
             turn = self.turn
@@ -483,6 +519,7 @@ class Run:
 
     async def once(self, name: str, call: Callable[[str], Any]) -> Any:
         """What `call(key)` gave the first time; durable before this returns. Raises DataError if it is not JSON."""
+        await self.linger()
         entry = self.recorded("step")
         if entry is not None:
             if entry.value["name"] != name:

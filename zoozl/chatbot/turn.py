@@ -326,6 +326,10 @@ class Turn:
             return
         if plugin.busy == "merge" and message is not None and not self.receipt.recovered:
             message = await self._merge(plugin, message)
+            if self.cancelled:
+                # While it waited for more.
+                self.report(route, Ending.CANCELLED)
+                return
         arguments = drawn = None
         if route.rule is Rule.COMMAND and plugin.arguments is not None and message is not None:
             try:
@@ -421,6 +425,9 @@ class Turn:
 
     async def go_on(self, dialog: Dialog, event: Event | None, route: Route, *, end: str = "") -> None:
         """Bring an event to a dialog, or its end."""
+        if event is not None and event.kind == "message" and dialog.question is not None and dialog.question.secret:
+            # Before anything else, whatever becomes of it: refused, too slow, for a plugin that is gone.
+            self.secret = True
         if self.cancelled:
             self.report(route, Ending.CANCELLED)
             return
@@ -448,6 +455,10 @@ class Turn:
         else:
             run = self._services.new_run(self._services, plugin, self, dialog.id)
             run.replay(dialog, await self._services.store.entries(dialog.id))
+            if self.cancelled:
+                # Meanwhile.
+                self.report(route, Ending.CANCELLED)
+                return
             run.ending_later = end
             try:
                 self._again(run, dialog)
@@ -672,6 +683,11 @@ class Turn:
         self.task.cancel()
         return True
 
+    def silence(self) -> None:
+        """The server cuts it: what its plugin says on its way out must not stand for a reply of the next try."""
+        if self._run is not None:
+            self._run.silence()
+
     async def finish_abandoned(self) -> None:
         """End the turn in the place of the task that does not: what was said stays, the state is as before."""
         turn_id.set(self.receipt.seq)
@@ -682,6 +698,8 @@ class Turn:
         run = self._run
         if run is not None and run.dialog is not None:
             self._steps = [*self._steps, Step(run.dialog, ended=True)]
+            if run.package is not None:
+                self.on_end(run.plugin, run.package.conversation, run.ending or REASONS.get(ending, "done"))
         old = self._state
         self._subject, self._data, self._greeted = old.subject, old.data, True
         await self._commit()
