@@ -345,3 +345,27 @@ async def test_a_dialog_begun_by_the_greeting():
     async with Bot(Host, Joke) as bot:
         assert await bot.say("tell a joke") == ["Who are you?", "Knock knock."]
         assert await bot.say("Bert") == ["Hello Bert"]
+
+
+async def test_nobody_ends_what_another_one_has_begun_in_a_room():
+    async with Bot(Slow) as bot:
+        plugin = bot.chatbot.root.plugins.all[0].interface
+        await bot.post("work slowly", "anna", room="r", thread="1")
+        while not plugin.heard:
+            await asyncio.sleep(0.01)
+        await bot.post("stop", "bert", room="r", thread="1")
+        await asyncio.sleep(0.05)
+        plugin.go.set()
+        assert await bot.replies("anna") == ["done with work slowly"]
+        assert await bot.replies("bert") == ["There is nothing to cancel."]
+
+
+async def test_a_conversation_has_only_so_many_open_dialogs(caplog):
+    async with Bot(Ask) as bot:
+        for _ in range(101):
+            await bot.post("/ask")
+            await bot.chatbot.idle()
+        assert len(await bot.chatbot.root.store.dialogs_of("test", "tester")) == 100
+        await bot.replies()
+        assert await bot.say("x") == ["You said x."]
+    assert "100 open dialogs" in caplog.text

@@ -348,7 +348,10 @@ class Chatbot:
     def _meets(self, running: Turn, receipt: Receipt) -> bool:
         """A message comes while a plugin is at work: looked at on arrival; True if it does not go into the lane."""
         event = receipt.event
-        if event.answer is None and self.router.cancels(event.message.text):
+        if event.address.talker != running.receipt.event.address.talker:
+            # In a room nobody ends what another one has begun.
+            pass
+        elif event.answer is None and self.router.cancels(event.message.text):
             # A turn that hangs would otherwise keep its own cancel waiting.
             receipt.cut = running.end(Ending.CANCELLED)
         elif running.plugin is None or event.answer is not None or event.message.text.startswith(("/", "!")):

@@ -48,6 +48,8 @@ CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
 UNKNOWN = (Rule.FALLBACK, Rule.UNKNOWN_COMMAND, Rule.UNSURE)
 
 MOST_REPLIES = 1_000
+MOST_DIALOGS = 100
+"""Open at once in one conversation."""
 MASK = "●●●"
 
 ROUTING, RUNNING, ENDING = range(3)
@@ -563,9 +565,19 @@ class Turn:
             run.start = waiting.dump_start(run)
         step = run.step(self, data)
         self._steps = [*self._steps, step]
+        if run.number not in {dialog.id for dialog in self._dialogs} and len(self._dialogs) >= MOST_DIALOGS:
+            self._end_oldest()
         self._services.dialogs.keep(run)
         if step.dialog.deadline is not None:
             self._services.dialogs.due_at(step.dialog.deadline)
+
+    def _end_oldest(self) -> None:
+        """Somebody begins dialogs and answers none: the oldest gives way, so that each message stays cheap."""
+        oldest = self._dialogs[0]
+        log.warning("a conversation has %d open dialogs; the oldest ends", len(self._dialogs))
+        if (kept := self._services.dialogs.take(oldest.id)) is not None:
+            kept.detach()
+        self._steps = [*self._steps, Step(oldest, ended=True)]
 
     async def finish_waiting(self) -> None:
         """In another task: the plugin that this turn began with waits, and the turn ends."""
