@@ -19,7 +19,7 @@ from zoozl.config import Config
 from zoozl.doctor import PATIENCE, Finding
 from zoozl.errors import ConfigError, EmbeddingError, StoreError, describe
 from zoozl.processes import Process, listeners, peer
-from zoozl.server import compose
+from zoozl.server import Server, compose
 from zoozl.storage import sqlite_file
 from zoozl.stores.sqlite import control, reading
 from zoozl.stores.sqlite.file import refuse_network
@@ -40,7 +40,10 @@ def all_of(config: Config) -> Findings:
     found = sqlite_file(config)
     path = found[0] if found else None
     yield "settings", Finding("ok", f"{config.path or 'the bundled configuration'} can be used")
-    yield from plugins(config)
+    fine = True
+    for about, finding in plugins(config):
+        fine &= finding.level != "error"
+        yield about, finding
     server = running(path) if path else None
     if path is None:
         yield "store", _in_memory(config)
@@ -52,7 +55,19 @@ def all_of(config: Config) -> Findings:
         yield "channels", Finding("error", "none is on, so a server would not start", "set websocket_port, for example")
     yield from (("ports", finding) for finding in ports(config, server))
     for name in config.channels:
-        yield from ((name, finding) for finding in asyncio.run(channel(config, name)))
+        for finding in asyncio.run(channel(config, name)):
+            fine &= finding.level != "error"
+            yield name, finding
+    if config.channels and fine:
+        yield from (("channels", finding) for finding in together(config))
+
+
+def together(config: Config) -> Iterator[Finding]:
+    """What a start would refuse though plugins and channels are good by themselves: `auth_required` without a key."""
+    try:
+        Server(config, registry.find("stores", "memory")()).bot.root.close()
+    except ConfigError as exc:
+        yield Finding("error", str(exc), "a server would not start: mend that")
 
 
 def plugins(config: Config) -> Findings:

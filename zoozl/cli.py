@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BAD_CONFIGURATION = 2
 FAULT = 1
+# What `zoozl init` writes.
+HERE = "chatbot.toml"
 
 conf_option = click.option(
     "--conf", metavar="FILE", envvar="ZOOZL_CONF", help="Configuration (TOML); without it the bundled plugins run."
@@ -160,6 +162,8 @@ def _load(
         _end(exc, verbose)
     for warning in config.warnings:
         click.echo(clean(f"warning: {warning}"), err=True)
+    if config.path is None and Path(HERE).is_file():
+        click.echo(f"warning: {HERE} is here and is not used; --conf {HERE} uses it", err=True)
     return config
 
 

@@ -25,7 +25,7 @@ FAILED = 1
 @click.option("--silence", is_flag=True, help="Ask nothing and take the defaults.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
 def init(file: Path, names: tuple[str, ...], silence: bool, overwrite: bool) -> None:
-    """Write a configuration, with every key explained.
+    """Write a configuration in which every key is explained.
 
     FILE is chatbot.toml unless given. Secrets that are asked for go to the file .env beside it.
     """

@@ -182,6 +182,10 @@ class Server:
             by_http = options.port is not None and not hasattr(channel, "listen")
             routes = list(channel.routes()) if by_http else []
         except ConfigError as exc:
+            # It may begin with the option to blame, and that has a line of its own.
+            about, _, why = str(exc).partition(": ")
+            if about in type(options).model_fields:
+                raise self.config.error(f"{name}.{about}", why) from exc
             raise self.config.error(name, str(exc)) from exc
         except (Exception, SystemExit) as exc:  # the edge: the class may be anybody's
             raise self.config.error(name, f"the channel cannot be made: {describe(exc)}") from exc

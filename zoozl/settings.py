@@ -70,7 +70,9 @@ def _log_level(value: object) -> str | int:
             return name
         value = int(name) if re.fullmatch("[0-9]{1,9}", name) else None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise PydanticCustomError("log_level", "must be DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
+        raise PydanticCustomError(
+            "log_level", "must be TRACE, DEBUG, INFO, SUCCESS, WARNING, ERROR, CRITICAL or a number"
+        )
     return value
 
 
@@ -209,7 +211,7 @@ class Settings(BaseModel):
     )
     embedder: Annotated[str | object, AfterValidator(_embedder), WithJsonSchema({"type": "string"})] = Field(
         default="minilm",
-        description="What makes vectors of texts: minilm (bundled), sentence:MODEL, openai:MODEL, package.module:Class.",
+        description="What makes vectors: minilm (bundled), sentence:MODEL, openai:MODEL or package.module:Class.",
     )
     operation_callback: Annotated[Any, AfterValidator(_callback)] = Field(
         default=None, description="Function called for websocket operations; only given from Python."

@@ -311,3 +311,18 @@ def test_a_key_of_another_certificate(bot):
     (line,) = lines(done, "websocket")
     assert line.startswith("error")
     assert "is not the key of" in line
+
+
+def test_what_a_start_would_refuse_is_found_though_each_part_is_good(bot):
+    with (bot / "chatbot.toml").open("a") as file:
+        file.write("auth_required = true\n")
+    done = doctor(bot)
+    assert done.returncode == 1
+    assert (
+        "chatbot.toml:3: auth_required: [websocket] needs auth_secret or auth_public_key" in lines(done, "channels")[0]
+    )
+
+
+def test_a_configuration_that_lies_here_unused_is_pointed_at(bot):
+    done = subprocess.run([*ZOOZL, "doctor"], cwd=bot, capture_output=True, text=True, timeout=60)
+    assert done.stderr == "warning: chatbot.toml is here and is not used; --conf chatbot.toml uses it\n"

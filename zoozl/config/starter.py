@@ -19,7 +19,7 @@ HEADER = """\
 #
 # What is commented out shows the default; "..." stands where there is none. Any key can come from the environment
 # or from the file .env beside this one instead: ZOOZL_AUTHOR=Robo, ZOOZL_WEBSOCKET__PORT=8080. Secrets belong there.
-# `zoozl config --conf {file}` shows what is in effect.
+# `zoozl config --conf {file}` shows what is in effect, also of tables that are not here, like [health] or [vault].
 """
 
 

@@ -64,7 +64,9 @@ def _reason(error: Mapping[str, Any]) -> str:
     if kind.endswith(("_parsing", "_type")):
         text = text.partition(",")[0]
     text = text.replace("Input should be", "must be", 1)
-    if text.startswith("must be"):
+    # To a string of the wrong content it is no help that it is a string.
+    content = isinstance(error["input"], str) and error["input"] and not kind.endswith(("_parsing", "_type"))
+    if text.startswith("must be") and not content:
         text = f"{text}, is {_described(error['input'], kind.startswith(HARMLESS))}"
     return text[:1].lower() + text[1:]
 
