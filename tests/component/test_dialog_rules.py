@@ -40,7 +40,9 @@ async def test_each_thread_has_a_dialog_of_its_own():
 async def test_only_the_one_who_was_asked_may_answer():
     async with Bot(Ask, Joke, "zoozl.plugins.helpers") as bot:
         await bot.say("/ask", "anna", room="r", thread="1")
-        assert await bot.say("me, me", "bert", room="r", thread="1") == [], "what others say to each other is left alone"
+        assert await bot.say("me, me", "bert", room="r", thread="1") == [], (
+            "what others say to each other is left alone"
+        )
         assert await bot.say("tell a joke", "bert", room="r", thread="1") == ["Knock knock."]
         assert await bot.say("yes", "anna", room="r", thread="1") == ["You said yes."]
 

@@ -200,7 +200,10 @@ async def test_a_question_is_answered_by_its_id(how):
         number = listed.split("/confirm_")[1].split()[0]
         assert f"{number}: Delete it all?, 5 min left: /confirm_{number} /cancel_{number}" in listed
         assert "What will it be" not in listed
-        assert await bot.say(f"/{how}_{number}", "bert") == ["That question has been answered already, or has expired."] or 1
+        assert (
+            await bot.say(f"/{how}_{number}", "bert") == ["That question has been answered already, or has expired."]
+            or 1
+        )
         assert await bot.say(f"/{how}_{number}") == [{"confirm": "done", "cancel": "left alone"}[how]]
         assert await bot.say(f"!{how}_{number}") == ["That question has been answered already, or has expired."]
 
@@ -241,28 +244,31 @@ async def test_data_evolves_as_it_did():
     assert dialog.data == '{"dish": "Fish"}'
 
 
-async def test_a_step_is_done_once():
-    done = []
+async def test_steps_the_time_and_chance_are_the_same_when_it_runs_again():
+    keys, seen = [], []
 
     class Pays(Interface):
         aliases = ("/pay",)
 
         async def consume(self, package):
             number = await package.step(self.pay, 5)
-            await package.ask(f"Paid {number}. Receipt?")
             moment, luck = package.now(), package.random()
-            again = await package.ask("Sure?")
-            package.callback(f"{number} {again} {moment == package.conversation.data.setdefault('t', moment.timestamp())} {luck:.9f}")
+            await package.ask(f"Paid {number}. Receipt?")
+            seen.append((moment, luck))
+            await package.ask("Sure?")
+            package.callback("Fine.")
 
         async def pay(self, amount, key):
-            done.append(key)
+            keys.append(key)
             return {"amount": amount}
 
     bot = Restarted(Pays)
     assert await bot.say("/pay") == ["Paid {'amount': 5}. Receipt?"]
-    await bot.say("a")
-    await bot.say("b")
-    assert len(done) == 1
+    assert await bot.say("a") == ["Sure?"]
+    assert await bot.say("b") == ["Fine."]
+    assert len(keys) == 1
+    assert len(seen) == 2, "it ran again after the restart"
+    assert len(set(seen)) == 1
 
 
 async def test_code_that_has_changed_ends_the_dialog(caplog):

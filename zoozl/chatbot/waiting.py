@@ -97,8 +97,8 @@ async def open_question(turn: Turn, event: Event) -> Dialog | None:
     One whose time was over before the message came is told so first.
     """
     # What an expired one asks next was not asked yet when the message came: each is looked at once.
-    thread = event.address.thread
-    for dialog in sorted(turn.dialogs[::-1], key=lambda dialog: dialog.address.thread != thread):
+    thread, latest_first = event.address.thread, turn.dialogs[::-1]
+    for dialog in sorted(latest_first, key=lambda dialog: dialog.address.thread != thread):
         if not may_answer(dialog, event.address.talker):
             continue
         if dialog.deadline is None or turn.receipt.at < dialog.deadline:
