@@ -20,6 +20,7 @@ fakes = importlib.import_module("fake_smtp")
 
 POSTFIX, SWAKS = shutil.which("postfix", path=f"{os.environ.get('PATH', '')}:/usr/sbin"), shutil.which("swaks")
 COUNT = int(os.environ.get("ZOOZL_TEST_MAILS", "200"))
+TALKERS = max(20, COUNT // 20)
 
 pytestmark = pytest.mark.skipif(
     POSTFIX is None or SWAKS is None or os.geteuid() != 0, reason="needs postfix, swaks and root"
@@ -212,7 +213,7 @@ async def test_many_mails_and_a_kill_in_the_middle_none_lost_none_answered_twice
         def send():
             with smtplib.SMTP("127.0.0.1", postfix) as client:
                 for n in range(COUNT):
-                    talker = f"t{n % 20}@y.test"
+                    talker = f"t{n % TALKERS}@y.test"
                     text = f"From: {talker}\r\nTo: bot@bot.test\r\nSubject: Re: x\r\nMessage-ID: <{n}@y.test>\r\n\r\nnumber {n}\r\n"
                     client.sendmail(talker, ["bot@bot.test"], text)
 

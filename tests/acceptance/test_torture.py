@@ -130,7 +130,7 @@ def test_a_server_that_breaks_a_promise_in_dialogs_is_found_out(tmp_path, sabota
     [
         (DROPS_A_TURN, 0, "lost ["),
         (FORGETS_KEYS, 2, "twice ["),
-        (ACKNOWLEDGES_BEFORE_THE_DISK, 3, "lost ["),
+        (ACKNOWLEDGES_BEFORE_THE_DISK, 8, "lost ["),
     ],
     ids=["drops a turn", "forgets keys", "acknowledges before the disk"],
 )

@@ -19,7 +19,7 @@ from zoozl.testing.transcript import Heard, Later, Said, parse
         ("order 48151623", "48151623", "number"),
         ("card 4111 1111 1111 1111 ok", "4111", "number"),
         ("my key is sk-proj-abcDEF123456789", "abcDEF", "token"),
-        ("xoxb-1234-abcdefghijk", "abcdefghijk", "token"),
+        ("xoxb-7306215-zyxwvutsrq", "zyxwvutsrq", "token"),
         ("eyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "c2ln", "token"),
         ("take 9f86d081884c7d659a2feaa0c55ad015", "9f86", "token"),
         ("DE89 3704 0044 0532 0130 00", "3704", "iban"),
