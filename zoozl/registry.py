@@ -96,8 +96,9 @@ def _model(given: str) -> tuple[str, str]:
         return given, ""
     if hasattr(find("embedders", name), "configured"):
         return name, model
-    # It may still be a class in a module of this name.
-    if importlib.util.find_spec(name) is None:
+    # It may still be a class in a module of this name; a folder that is called so is none.
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
         raise ConfigError(f"embedder {name!r} takes no model: write {name!r}")
     return given, ""
 

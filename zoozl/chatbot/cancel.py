@@ -7,6 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from zoozl.chatbot.embedding import Embedding
+from zoozl.chatbot.lexical import is_sign
 from zoozl.chatbot.once import Once
 
 if TYPE_CHECKING:
@@ -114,7 +115,12 @@ _NOT_WORDS = re.compile(r"[^\w\s']+")
 def normalize(text: str) -> str:
     """`text` as phrases are compared: composed, small letters, one space, no punctuation but apostrophes."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
-    return " ".join(_NOT_WORDS.sub(" ", text).split())
+    return " ".join(_NOT_WORDS.sub(_blank, text).split())
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Space, but for vowel signs and the like, which are part of a word and no letters."""
+    return " " if found[0].isascii() else "".join(c if is_sign(c) else " " for c in found[0])
 
 
 def is_literal(text: str) -> bool:

@@ -33,15 +33,28 @@ _MULTIPLIER = 0x9E3779B97F4A7C15
 def fold(text: str) -> str:
     """`text` without case, diacritics, width and punctuation; symbols such as emoji only if there is nothing else."""
     composed = unicodedata.normalize("NFKC", text[:LONGEST]).casefold().replace("'", "").replace("\u2019", "")
-    plain = "".join(c for c in unicodedata.normalize("NFKD", composed) if not unicodedata.combining(c))
-    words = _WORD.findall(plain)
-    return " ".join([word for word in words if _LETTER.match(word)] or words)
+    plain = "".join(c for c in unicodedata.normalize("NFKD", composed) if not _is_diacritic(c))
+    # Of the same length; vowel signs are no letters for a pattern, but belong to the word.
+    shown = plain if plain.isascii() else "".join("x" if is_sign(c) else c for c in plain)
+    words = [match.span() for match in _WORD.finditer(shown)]
+    return " ".join(plain[a:b] for a, b in [word for word in words if _LETTER.match(shown, word[0])] or words)
+
+
+def _is_diacritic(char: str) -> bool:
+    """Whether it may be left out: not a vowel sign (as in Hindi and Thai), nor what makes another kana of one."""
+    place = unicodedata.combining(char)
+    return place > 0 and not (7 <= place <= 9 or 84 <= place < 200)
+
+
+def is_sign(char: str) -> bool:
+    """Whether it is part of a word without being a letter; what chooses the look of an emoji is not."""
+    return unicodedata.category(char) in ("Mn", "Mc") and not ("\ufe00" <= char <= "\ufe0f" or char >= "\U000e0100")
 
 
 def is_latin(folded: str) -> bool:
-    """Whether half of the letters or more of a folded text are Latin, or it has none."""
+    """Whether half of the letters or more of a folded text are Latin, or it has digits only; not for emoji alone."""
     letters = sum(map(str.isalpha, folded))
-    return 2 * len(_LATIN.findall(folded)) >= letters
+    return 2 * len(_LATIN.findall(folded)) >= letters and any(map(str.isalnum, folded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,8 @@ class Lexicon:
 def one_slip(typed: str, meant: str) -> bool:
     """Whether two folded texts differ by one letter left out, added, changed, or two swapped: a typing error.
 
-    Digits do not count as slips ("gate 7" is not "gate 8"), nor do short words, which are other words then.
+    Digits do not count as slips ("gate 7" is not "gate 8"), nor do short words, which are other words then, nor Chinese
+    and Japanese characters, each of which may be a word.
     """
     if typed == meant:
         return True
@@ -144,4 +158,5 @@ def one_slip(typed: str, meant: str) -> bool:
     if not swapped and max(len(left), len(right)) > 1:
         return False
     word = len(meant[:start].rpartition(" ")[2]) + len(meant[start:].partition(" ")[0])
-    return word >= 5 and (left + right).isalpha()
+    changed = left + right
+    return word >= 5 and changed.isalpha() and max(changed) < "\u2e80"

@@ -32,10 +32,10 @@ AT_ONCE = 50
 
 _MASKED = re.compile(
     r"""\S+@\S+                              # an e-mail address
-    | \b(?:https?://|www\.)\S+               # a link
+    | (?<![^\W\u2e80-\U0003ffff])(?:https?://|www\.)\S+    # a link, also right after Chinese
     | \+?\d(?:[\s().\-/]{0,2}\d){3,}         # a number of four digits or more, however it is grouped
-    | \b(?=[A-Za-z_\-]*\d)[\w\-]{12,}        # a long word with a digit: a token, an id
-    | \S{40,}                                # what is no word
+    | (?<![^\W\u2e80-\U0003ffff])(?=[A-Za-z_\-]*\d)(?:-|[^\W\u2e80-\U0003ffff]){12,}  # with a digit: a token, an id
+    | [^\s\u2e80-\U0003ffff]{40,}            # what is no word; Chinese has no spaces
     """,
     re.VERBOSE,
 )
