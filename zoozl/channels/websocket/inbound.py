@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import cast
 
 log = logging.getLogger(__name__)
 
+# Seconds between two lines in the log about the same.
+TELL = 60.0
 # So much is read at once, by all connections into the same place.
 BUFFER = memoryview(bytearray(32 << 10))
 # Frames that a connection may have in the parser's queue. Each is an object there: a flood of pings in 500 connections
@@ -30,6 +33,7 @@ class Partials:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._total = 0
+        self._told, self._cut = -TELL, 0
         # In the order in which they began to matter.
         self._inlets: dict[Inlet, int] = {}
 
@@ -39,9 +43,17 @@ class Partials:
         self._inlets[inlet] = inlet.unfinished
         while self._total > self._limit and self._inlets:
             first = next(iter(self._inlets))
-            log.warning("unfinished messages have more than max_partial_bytes: the oldest one's connection is cut off")
+            self._cut += 1
+            self._tell()
             self.forget(first)
             first.cut()
+
+    def _tell(self) -> None:
+        # A flood of connections must not become one of log lines.
+        now = time.monotonic()
+        if now - self._told >= TELL:
+            log.warning("max_partial_bytes is reached: %d connections with unfinished messages are cut off", self._cut)
+            self._told, self._cut = now, 0
 
     def forget(self, inlet: Inlet) -> None:
         """Its message is whole, or its connection has gone."""
