@@ -94,11 +94,12 @@ def _model(given: str) -> tuple[str, str]:
     name, colon, model = given.partition(":")
     if not colon or name not in names("embedders"):
         return given, ""
-    if hasattr(find("embedders", name), "configured"):
+    cls = find("embedders", name)
+    if hasattr(cls, "configured"):
         return name, model
-    # It may still be a class in a module of this name; a folder that is called so is none.
+    # It may still be a class in a module of this name; a folder that is called so is none, nor is our own file.
     spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin in (None, inspect.getfile(cls)):
         raise ConfigError(f"embedder {name!r} takes no model: write {name!r}")
     return given, ""
 
