@@ -1,7 +1,6 @@
 """Find a class by name: a dotted path, an entry point, or the built-in module of that name."""
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
@@ -97,10 +96,11 @@ def _model(given: str) -> tuple[str, str]:
     cls = find("embedders", name)
     if hasattr(cls, "configured"):
         return name, model
-    # It may still be a class in a module of this name; a folder that is called so is none, nor is our own file.
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin in (None, inspect.getfile(cls)):
-        raise ConfigError(f"embedder {name!r} takes no model: write {name!r}")
+    try:
+        # It may still be a class in a module of this name.
+        find("embedders", given)
+    except ConfigError:
+        raise ConfigError(f"embedder {name!r} takes no model: write {name!r}") from None
     return given, ""
 
 
