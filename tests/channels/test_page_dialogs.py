@@ -119,9 +119,10 @@ async def test_an_answer_grows_in_its_place(talk, page, bubbles):
         from fake_dialogs import Tale
 
         growing = page.locator(".growing .words")
-        while not await growing.count():
-            Tale.more.put_nowait("**la** ")
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while not await growing.count():
+                Tale.more.put_nowait("**la** ")
+                await asyncio.sleep(0.05)
         assert await growing.locator("strong").count() >= 1
         Tale.more.put_nowait("end.")
         Tale.more.put_nowait(None)

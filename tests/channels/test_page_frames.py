@@ -134,6 +134,11 @@ async def test_an_answer_grows_and_the_reply_takes_its_place(talking, page, bubb
         for text in ("An", "An answer", "An answer that grows"):
             await server.push({"stream": {"id": "s", "text": text, "html": f"<p>{text}</p>"}})
         await page.locator(".growing .words", has_text="that grows").wait_for()
+        # The bot's work is shown by the growing answer alone; whatever comes of the other sign, it still grows.
+        await server.push({"typing": False})
+        await page.locator("li.bot:not(.growing)").wait_for()
+        await server.push({"stream": {"id": "s", "text": "An answer that grew", "html": "<p>An answer that grew</p>"}})
+        await page.locator(".growing .words", has_text="that grew").wait_for()
         await server.reply("An answer that has grown.", stream="s")
         await page.locator("li.bot:not(.growing)").wait_for()
         assert await bubbles(page, "bot", 1) == ["An answer that has grown."]
@@ -218,7 +223,7 @@ async def test_a_reload_while_offline_keeps_what_was_typed(talking, page, bubble
         server.refuse = None
         await page.click("#retry")
         await server.until(server.messages)
-        assert await page.locator("li.waiting").count() == 0
+        await page.locator("li.waiting").wait_for(state="detached")
 
 
 async def test_a_refusal_stands_at_its_message_and_can_be_tried_again(talking, page):

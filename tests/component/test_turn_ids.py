@@ -108,9 +108,11 @@ async def test_a_turn_that_is_given_up_has_its_number(caplog):
             # Both are looked at by one timer, which was begun by the first.
             await bot.post("x", "first")
             await bot.post("x", "second")
-            async with asyncio.timeout(10):
-                await bot.replies()
-            stop.set()
+            try:
+                async with asyncio.timeout(10):
+                    await bot.replies()
+            finally:
+                stop.set()
     finally:
         logging.getLogger().removeHandler(records)
     given_up = [(turn, text) for turn, _, text in records.found if "does not end although" in text]

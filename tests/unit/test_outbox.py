@@ -55,6 +55,35 @@ async def test_a_failed_reply_is_tried_again_and_holds_back_those_behind_it():
     assert sender.tried == ["10", "30", "10", "11", "20"]
 
 
+async def test_what_is_shown_next_does_not_overtake_the_end_of_typing():
+    sender, shown = Sender(), []
+    sender.typing = lambda address, on: shown.append(on)
+    outbox = outbox_with(sender)
+    outbox.typing(Address("c", talker="t"), True)
+    outbox.typing(Address("c", talker="t"), False)
+    assert shown == [True, False], "at once"
+
+
+@pytest.mark.parametrize("kind", ["at once", "awaited"])
+@pytest.mark.parametrize(("exc", "level"), [(DeliveryError("busy"), "DEBUG"), (KeyError("bug"), "ERROR")])
+async def test_that_it_cannot_be_shown_stops_nobody(kind, exc, level, caplog):
+    caplog.set_level("DEBUG")
+
+    def at_once(address, on):
+        raise exc
+
+    async def awaited(address, on):
+        raise exc
+
+    sender = Sender()
+    sender.typing = at_once if kind == "at once" else awaited
+    outbox = outbox_with(sender)
+    outbox.typing(Address("c", talker="t"), True)
+    while outbox._showing:
+        await asyncio.sleep(0)
+    assert [record.levelname for record in caplog.records if "at work" in record.message] == [level]
+
+
 async def test_what_cannot_be_delivered_is_a_dead_letter_and_the_next_goes_on():
     sender = Sender(Undeliverable("the room is gone"))
     outbox = outbox_with(sender)

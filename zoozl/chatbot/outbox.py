@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from zoozl.chatbot.failpoints import hit
@@ -118,8 +118,16 @@ class Outbox:
     def typing(self, address: Address, on: bool) -> None:
         """Show that the bot is at work, or not any more, where the channel can. Nobody waits for it to arrive."""
         show = self.sender_method(address.channel, "typing")
-        if show is not None:
-            task = asyncio.ensure_future(_show(show, address, on))
+        if show is None:
+            return
+        try:
+            # At once, where the channel can: what is shown next must not overtake it.
+            shown = show(address, on)
+        except Exception as exc:
+            _not_shown(address.channel, exc)
+            return
+        if inspect.isawaitable(shown):
+            task = asyncio.ensure_future(_show(address.channel, shown))
             self._showing.add(task)
             task.add_done_callback(self._showing.discard)
 
@@ -346,13 +354,17 @@ async def _nothing() -> None:
     """Somebody else is at it."""
 
 
-async def _show(show: Callable[[Address, bool], Any], address: Address, on: bool) -> None:
+async def _show(channel: str, shown: Awaitable[Any]) -> None:
     try:
         async with asyncio.timeout(SHOW_TIMEOUT):
-            shown = show(address, on)
-            if inspect.isawaitable(shown):
-                await shown
-    except (DeliveryError, OSError) as exc:
-        log.debug("channel %s cannot show that the bot is at work: %s", address.channel, exc)
-    except Exception:  # a channel's bug in something that nobody waits for
-        log.exception("channel %s failed to show that the bot is at work", address.channel)
+            await shown
+    except Exception as exc:
+        _not_shown(channel, exc)
+
+
+def _not_shown(channel: str, exc: Exception) -> None:
+    """Nobody waits for it: neither a platform's trouble nor a channel's bug may stop the turn."""
+    if isinstance(exc, DeliveryError | OSError):
+        log.debug("channel %s cannot show that the bot is at work: %s", channel, exc)
+    else:
+        log.error("channel %s failed to show that the bot is at work", channel, exc_info=exc)

@@ -237,7 +237,7 @@ export class Conversation {
     let item = this.streams.get(id);
     this.typing(false);
     if (item) {
-      Object.assign(item, { text, html });
+      Object.assign(item, { text, html, growing: true });
       this.list.changed(item);
       return;
     }
