@@ -15,6 +15,9 @@ from zoozl.errors import StoreError
 
 log = logging.getLogger(__name__)
 
+# While each round of the loop brings more, a transaction waits for so many operations, and for so many seconds.
+MOST_OPERATIONS, LONGEST_WAIT = 256, 0.005
+
 
 class Operation(Protocol):
     """One thing to do in the writer's transaction."""
@@ -63,6 +66,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._pending: list[Operation] = []
         self._waiting = False
+        self._seen, self._latest = 0, 0.0
         self._busy = False
         self._closed = False
         self._work: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
@@ -76,9 +80,7 @@ class Writer:
             return
         self._pending.append(operation)
         if not self._busy and not self._waiting:
-            self._waiting = True
-            # One round of the loop later: a turn that ends at once is then in the same transaction as its event.
-            self._loop.call_soon(self._loop.call_soon, self._hand_over)
+            self._wait()
 
     def apart(self, operation: Operation) -> None:
         """Do it in a transaction of its own, before what was submitted and is not handed over yet."""
@@ -88,7 +90,21 @@ class Writer:
         self._busy = True
         self._work.put([operation])
 
+    def _wait(self) -> None:
+        self._waiting = True
+        self._seen, self._latest = 0, self._loop.time() + LONGEST_WAIT
+        self._loop.call_soon(self._hand_over)
+
     def _hand_over(self) -> None:
+        """Not while each round of the loop brings more.
+
+        A turn that ends at once is then in the same transaction as its event, and those who talk at the same time share
+        one: what a transaction costs beside its rows, the change from thread to thread most of all, is paid once.
+        """
+        if self._seen < len(self._pending) < MOST_OPERATIONS and self._loop.time() < self._latest:
+            self._seen = len(self._pending)
+            self._loop.call_soon(self._hand_over)
+            return
         self._waiting = False
         if self._pending and not self._busy:
             self._busy = True
@@ -97,7 +113,8 @@ class Writer:
 
     def _settled(self, operations: list[Operation], errors: dict[Operation, StoreError]) -> None:
         self._busy = False
-        self._hand_over()
+        if self._pending and not self._waiting:
+            self._wait()
         for operation in operations:
             try:
                 operation.settle(errors.get(operation) if errors else None)
