@@ -15,7 +15,7 @@ from zoozl.errors import StoreError
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from zoozl.chatbot.turn import Report
+    from zoozl.chatbot.services import Report
 
 # A store that does not answer a small question in so many seconds is not ready.
 PATIENCE = 2.0

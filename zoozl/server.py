@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from zoozl import config as configuration
 from zoozl import logs, redaction, registry
+from zoozl.backoff import Backoff
 from zoozl.channels.http import CannotListen, Listeners, TLSFault
 from zoozl.chatbot import InterfaceRoot, background
 from zoozl.chatbot.core import Chatbot
@@ -30,8 +31,7 @@ from zoozl.storage import open_store, sqlite_file
 
 log = logging.getLogger(__name__)
 
-# Seconds between two tries of a channel that fails; one that ran for long begins at the shortest again.
-LONGEST_DELAY = 60.0
+# Seconds after which a channel that fails counts as one that worked.
 LONG_ENOUGH = 300.0
 
 
@@ -127,18 +127,19 @@ def _scopes(config: Config) -> Callable[[Address], str] | None:
 
 async def _keep_running(name: str, channel: Any) -> None:
     """Run a channel for as long as the server does: one that fails begins again, later each time."""
-    delay = 1.0
+    backoff = Backoff()
     while True:
         begun = asyncio.get_running_loop().time()
         try:
             await channel.run()
         except Exception:  # the edge: the class may be anybody's, and the other channels go on
-            log.exception("channel %s has stopped running, next try in %.0f s", name, delay)
+            if asyncio.get_running_loop().time() - begun > LONG_ENOUGH:
+                backoff.reset()
+            delay = backoff.next()
+            log.exception("channel %s has stopped running, next try in %.1f s", name, delay)
         else:
             return
         await asyncio.sleep(delay)
-        lasted = asyncio.get_running_loop().time() - begun
-        delay = 1.0 if lasted > LONG_ENOUGH else min(2 * delay, LONGEST_DELAY)
 
 
 class Server:

@@ -13,7 +13,7 @@ from zoozl.chatbot import Interface
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message
 from zoozl.chatbot.router import Rule
-from zoozl.chatbot.turn import Ending
+from zoozl.chatbot.run import Ending
 from zoozl.errors import ExtensionError
 from zoozl.stores.memory import Store as MemoryStore
 from zoozl.testing import CHANNEL, Bot

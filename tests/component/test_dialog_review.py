@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from zoozl.chatbot import Interface
-from zoozl.chatbot.turn import APOLOGY, CHANGED, TOO_SLOW
+from zoozl.chatbot.excuses import APOLOGY, CHANGED, TOO_SLOW
 from zoozl.stores.memory import Store as MemoryStore
 from zoozl.stores.sqlite import Store as SqliteStore
 from zoozl.testing import Bot

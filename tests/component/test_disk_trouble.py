@@ -103,7 +103,7 @@ async def test_what_is_told_while_a_commit_waits_for_the_disk_does_not_swallow_t
         await began.wait()
         await refuse(bot.store)
         go.set()
-        await until(lambda: "cannot be committed" in caplog.text)
+        await until(lambda: "waits for the disk" in caplog.text)
         await take_again(bot.store)
         bot.chatbot.tell(TALKER, "news")
         await bot.chatbot.idle()

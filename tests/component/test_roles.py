@@ -5,7 +5,7 @@ import pytest
 from zoozl.chatbot import Interface
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message
-from zoozl.chatbot.turn import Ending
+from zoozl.chatbot.run import Ending
 from zoozl.errors import ExtensionError
 from zoozl.stores.sqlite import codec
 from zoozl.testing import CHANNEL, Bot

@@ -13,7 +13,7 @@ from zoozl.chatbot.ports import Receipt
 from zoozl.chatbot.router import Route, Rule
 from zoozl.chatbot.run import Ending
 from zoozl.chatbot.scorer import build
-from zoozl.chatbot.turn import Report
+from zoozl.chatbot.services import Report
 from zoozl.chatbot.unrouted import SPACE, Unrouted, key_at, masked
 from zoozl.routes.check import check
 from zoozl.routes.labelled import LabelError, of_chat, of_table, read, resolved

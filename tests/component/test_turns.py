@@ -7,7 +7,7 @@ import pytest
 
 from zoozl.chatbot import Interface, Message, MessagePart
 from zoozl.chatbot.message import Address, Event
-from zoozl.chatbot.turn import Ending
+from zoozl.chatbot.run import Ending
 from zoozl.errors import Overloaded
 from zoozl.testing import Bot, bundled_embedder
 

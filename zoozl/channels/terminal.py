@@ -13,7 +13,7 @@ from typing import TextIO
 
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.message import Address, Event, Message
-from zoozl.chatbot.turn import Report
+from zoozl.chatbot.services import Report
 from zoozl.errors import Overloaded, Undeliverable
 
 TALKER = Address("terminal", talker="you")

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from zoozl.chatbot import answers, disk
 from zoozl.chatbot.background import FILE
 from zoozl.chatbot.clock import Clock, WallClock
 from zoozl.chatbot.context import InterfaceRoot
 from zoozl.chatbot.dialogs import Dialogs
+from zoozl.chatbot.excuses import APOLOGY, BUSY
 from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.interface import HELP
 from zoozl.chatbot.lanes import Lanes
@@ -20,15 +22,14 @@ from zoozl.chatbot.message import Address, Event, Message, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
 from zoozl.chatbot.run import Ending, Run, Unwound
+from zoozl.chatbot.services import Report, Services
 from zoozl.chatbot.trace import turn_id
-from zoozl.chatbot.turn import APOLOGY, BUSY, MOST_REPLIES, Abandoned, Report, Services, Turn, committed
+from zoozl.chatbot.turn import Abandoned, Turn
 from zoozl.chatbot.watch import Watch
 from zoozl.chatbot.workers import Workers
 from zoozl.errors import EmbeddingError, Overloaded, StoreError
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # An event that was at the head of its lane at so many crashes runs alone after the next one, and is given up
 # after three crashes while it was alone: others may be to blame for the first two, nobody else for these.
@@ -192,7 +193,7 @@ class Chatbot:
             await self._store.bury(receipt, error, [reply])
             return reply
 
-        reply = await _when_the_disk_takes_it(bury)
+        reply = await disk.insist("a turn that a crash has cut", bury)
         self._outbox.deliver_soon(receipt.lane, [*receipt.gathered, reply], None)
 
     async def _warm_up(self) -> None:
@@ -317,7 +318,7 @@ class Chatbot:
         turn_id.set(receipt.seq)
         if receipt.recovered:
             # The lane waits: what comes after this event must not take effect before it.
-            await _when_the_disk_takes_it(partial(self._store.begin, receipt))
+            await disk.insist("a turn that a crash has cut", partial(self._store.begin, receipt))
         lane = receipt.lane
         turn: Turn | None = None
         try:
@@ -337,12 +338,12 @@ class Chatbot:
             log.exception("turn %s failed", receipt.seq)
             apology = self._outbox.compose(APOLOGY)
             reply = Reply(
-                self._store.next_number(), receipt.seq, MOST_REPLIES + 1, lane, receipt.event.address, apology
+                self._store.next_number(), receipt.seq, answers.MOST + 1, lane, receipt.event.address, apology
             )
-            secret = turn is not None and turn.secret
+            secret = turn is not None and turn.answers.secret
             outcome = Outcome(receipt, None, [apology], [reply], secret=secret)
-            if await committed(self._store, outcome, self._store.commit(outcome)):
-                gathered = turn.gathered if turn is not None else receipt.gathered
+            if await answers.committed(self._store, outcome, self._store.commit(outcome)):
+                gathered = turn.answers.gathered if turn is not None else receipt.gathered
                 await self._outbox.deliver(lane, [*gathered, reply], None)
 
     def _meets(self, running: Turn, receipt: Receipt) -> bool:
@@ -384,7 +385,7 @@ class Chatbot:
         kept = self._outbox.keeps(event.address)
         reply = Reply(self._store.next_number(), receipt.seq, 0, receipt.lane, event.address, excuse, kept=kept)
         outcome = Outcome(receipt, None, [event.message, excuse], [reply])
-        if await committed(self._store, outcome, self._store.commit(outcome)):
+        if await answers.committed(self._store, outcome, self._store.commit(outcome)):
             await self._outbox.deliver(receipt.lane, [reply], None)
 
     def _queued(self, turn: Turn) -> list[Receipt]:
@@ -490,15 +491,3 @@ class Chatbot:
         self.root.close()
         await self._store.close()
         return clean
-
-
-async def _when_the_disk_takes_it(write: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What `write()` returns, tried again for as long as the store refuses it."""
-    delay = 1.0
-    while True:
-        try:
-            return await write()
-        except StoreError:
-            log.error("a turn that a crash has cut waits for the disk, next try in %.0f s", delay)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, 30.0)

@@ -189,7 +189,7 @@ class Outcome:
     messages: list[Message]
     replies: list[Reply]
     """Those not recorded yet."""
-    marked: list[Message] = field(default_factory=list)
+    marked: Sequence[Message] = ()
     """Earlier messages whose files a plugin marked as consumed."""
     steps: Sequence[Step] = ()
     """Dialogs that began, went on or ended."""

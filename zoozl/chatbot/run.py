@@ -26,7 +26,8 @@ from zoozl.errors import AskTimeout, DataError, DialogEnded, StoreError
 if TYPE_CHECKING:
     from zoozl.chatbot.interface import Plugin
     from zoozl.chatbot.package import Package
-    from zoozl.chatbot.turn import Services, Turn
+    from zoozl.chatbot.services import Services
+    from zoozl.chatbot.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +295,7 @@ class Run:
     def keep_secret(self) -> None:
         """The text of the present event must stay nowhere."""
         if self.turn is not None:
-            self.turn.secret = True
+            self.turn.answers.secret = True
 
     def need_vault(self) -> None:
         """Raise VaultError if there is no key: before a secret is asked for, not after."""
@@ -326,7 +327,7 @@ class Run:
             return
         outbox = self._services.outbox
         stream = outbox.sender_method(self.package.address.channel, "stream")
-        if stream is None or turn.repeats:
+        if stream is None or turn.answers.repeats:
             return
         # What was said before it stands above it: until that has gone out, there is nothing to be seen.
         turn.flush()

@@ -6,52 +6,30 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from zoozl.chatbot import commands, did_you_mean, waiting
+from zoozl.chatbot import beginning, deciding, waiting
+from zoozl.chatbot.answers import MOST, Answers
 from zoozl.chatbot.arguments import UsageError
-from zoozl.chatbot.clock import Clock
 from zoozl.chatbot.conversation import Conversation
-from zoozl.chatbot.dialogs import Dialogs
+from zoozl.chatbot.deciding import CANCELS
+from zoozl.chatbot.excuses import APOLOGY, CHANGED, EXCUSES, GO_ON_HERE, IN_PRIVATE, NOT_ALLOWED, REASONS, USAGE
 from zoozl.chatbot.identity import may_use
 from zoozl.chatbot.interface import Plugin
 from zoozl.chatbot.message import Address, Event, Message
-from zoozl.chatbot.outbox import Outbox
 from zoozl.chatbot.package import Package
-from zoozl.chatbot.ports import Dialog, Done, Outcome, Receipt, Reply, State, Step, Store
-from zoozl.chatbot.question import Kind, understand
-from zoozl.chatbot.router import Route, Router, Rule
+from zoozl.chatbot.ports import Dialog, Receipt, State, Step
+from zoozl.chatbot.router import Route, Rule
 from zoozl.chatbot.run import Ending, Run, Unfit, maybe, to_json
+from zoozl.chatbot.services import Report, Services
 from zoozl.chatbot.trace import turn_id
-from zoozl.chatbot.watch import Watch
-from zoozl.chatbot.workers import Workers
-from zoozl.errors import DataError, StoreError
+from zoozl.errors import DataError
 
 log = logging.getLogger(__name__)
 
-APOLOGY = "Sorry, something went wrong here. It has been noted."
-TOO_SLOW = "Sorry, this took too long and was stopped."
-BUSY = "Sorry, this is busy at the moment. Please try again later."
-NOT_ALLOWED = "Sorry, you may not use this."
-CANCELLED = "Cancelled."
-NOTHING_TO_CANCEL = "There is nothing to cancel."
-EXPIRED = "Sorry, I have waited too long for an answer. Please begin again."
-CHANGED = "Sorry, I have changed meanwhile and lost the thread. Please begin again."
-IN_PRIVATE = "This is for the two of us: please write to me directly."
-UNKNOWN_COMMAND = "There is no {}. Did you mean {}?"
-USAGE = "{}\nUsage: {}"
-GO_ON_HERE = "Let us go on here: write “{}” to begin."
-
-CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
-UNKNOWN = (Rule.FALLBACK, Rule.UNKNOWN_COMMAND, Rule.UNSURE)
-
-MOST_REPLIES = 1_000
 MOST_DIALOGS = 100
 """Open at once in one conversation."""
-MASK = "●●●"
-
 ROUTING, RUNNING, ENDING = range(3)
 MOMENT = 0.2
 # The talker is shown that the bot is at work after so many seconds, and again: platforms show it for five or so.
@@ -61,66 +39,7 @@ GRACE = 1.0
 
 # Members of an Enum are looked up at some cost, several for every message.
 DONE, WAITING = Ending.DONE, Ending.WAITING
-ALIAS, FALLBACK, GREETING, QUESTION = Rule.ALIAS, Rule.FALLBACK, Rule.GREETING, Rule.QUESTION
-
-EXCUSES = {
-    Ending.FAILED: APOLOGY,
-    Ending.TIMEOUT: TOO_SLOW,
-    Ending.BUSY: BUSY,
-    Ending.EXPIRED: EXPIRED,
-    Ending.UNFIT: CHANGED,
-}
-"""What the talker is told, after whatever the plugin had said."""
-
-REASONS = {
-    Ending.DONE: "done",
-    Ending.FAILED: "failed",
-    Ending.TIMEOUT: "failed",
-    Ending.UNFIT: "failed",
-    Ending.EXPIRED: "timeout",
-    Ending.CANCELLED: "cancelled",
-    Ending.REPLACED: "replaced",
-}
-"""What `on_end` hears."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What happened to one event, for `--debug`, tests and metrics."""
-
-    receipt: Receipt
-    route: Route
-    ending: Ending
-    seconds: float
-
-
-@dataclass(slots=True)
-class Services:
-    """What all turns share."""
-
-    store: Store
-    router: Router
-    outbox: Outbox
-    workers: Workers
-    watch: Watch
-    dialogs: Dialogs
-    clock: Clock
-    timeout: float
-    idle: float
-    """Seconds after which a dialog ends in which nothing happens."""
-    observers: list[Callable[[Report], None]]
-    # Kept, because asking for the running loop is a system call (getpid) before Python 3.12.
-    loop: asyncio.AbstractEventLoop
-    lane_of: Callable[[Address], str]
-    receive: Callable[[Event], Any]
-    """Take another event, as if it had come from a channel."""
-    go_on_without: Callable[[Turn], None]
-    """Give the turn's lane to somebody else: its plugin does not end."""
-    hand_over: Callable[[Turn], None]
-    """The same: its plugin waits for an answer."""
-    queued: Callable[[Turn], list[Receipt]]
-    """Take messages of the same talker that wait in the lane already."""
-    new_run: Callable[..., Run]
+FALLBACK, GREETING = Rule.FALLBACK, Rule.GREETING
 
 
 class Abandoned(BaseException):
@@ -138,25 +57,21 @@ class Turn:
     abandoned = False
     cancelled = False
     """Cancelled before its plugin was found: it will not run."""
-    secret = False
-    """The text of its event is a secret."""
     alias = ""
     deadline = 0.0
-    also: tuple[Receipt, ...] | list[Receipt] = ()
-    """Messages that were merged with its own."""
     plugin: Plugin | None = None
     """The one that is running."""
-    envelope: Mapping[str, Any] | None = None
-    """What the channel needs in order to answer, if its event does not have it."""
-    _gathered: list[Reply] | tuple[()] = ()
-    """Replies that are recorded, and wait for the end of the turn: the channel sends all together."""
     _waits = False
     _typed = 0.0
     """When the talker was last shown that it is at work (loop time); 0.0: never."""
     _stage = ROUTING
     _run: Run | None = None
-    _route: Route | None = None
-    _steps: list[Step] | tuple[Step, ...] = ()
+    route: Route | None = None
+    """What was decided about its message."""
+    steps: Sequence[Step] = ()
+    """Dialogs that began, went on or ended in it."""
+    marked: Sequence[Message] = ()
+    """Messages whose files were consumed in it."""
 
     def __init__(
         self,
@@ -167,153 +82,38 @@ class Turn:
         dialogs: tuple[Dialog, ...] = (),
     ) -> None:
         event = receipt.event
-        self._services = services
+        self.services = services
         self.receipt = receipt
         self._known = state is not None
-        self._state = state = state if state is not None else State(talker=event.address.talker)
-        self._subject, self._data, self._greeted = state.subject, state.data, state.greeted
+        self.state = state = state if state is not None else State(talker=event.address.talker)
+        """As it was before."""
+        self.subject, self.data, self.greeted = state.subject, state.data, state.greeted
         self.messages = messages
-        self._dialogs = dialogs
+        self.answers = Answers(services, receipt, messages)
+        self.open_before = dialogs
+        """The dialogs that were open when it began, oldest question first."""
         self._loop = services.loop
         self.task: asyncio.Task[Any] | None = asyncio.current_task(services.loop)
         """The task of the plugin that is running, or about to."""
         self.started = self._loop.time()
-        self._said: list[Message] = []
-        self._marked: list[Message] = []
-        self._early: list[tuple[list[Reply], list[Message], asyncio.Future[None]]] = []
-        # A re-run turn says its first replies again; those were recorded before the crash.
-        self._recorded = receipt.replied
-        if receipt.gathered:
-            self._gathered = list(receipt.gathered)
 
     async def run(self) -> None:
         """Route and answer the event, then commit."""
         event = self.receipt.event
         if event.kind == "message":
             self.messages.append(event.message)
-            await self._answer()
+            await deciding.answer(self)
         elif event.kind == "connect":
-            await self._greet()
+            await deciding.greet(self)
         else:
             await waiting.at_deadline(self, event)
         await self._commit()
 
-    async def _greet(self) -> None:
-        if not self._greeted:
-            self._greeted = True
-            route = self._services.router.greeting()
-            if route.plugin is not None:
-                await self._give(route, route.plugin, None)
-
-    async def _answer(self) -> None:
-        """The rules that know dialogs come first; they are few, and most messages have none."""
-        event = self.receipt.event
-        text = event.message.text
-        if (event.answer is not None or text.startswith(("/", "!"))) and await waiting.by_id(self, event):
-            return
-        if self._subject:
-            self._let_go_if_idle()
-        if not self._dialogs and self._greeted:
-            await self._follow(await self._services.router.choose(text, self._subject, identity=event.identity))
-            return
-        open_question = await waiting.open_question(self, event) if self._dialogs else None
-        asked = open_question.question if open_question is not None else None
-        route = await self._services.router.choose(
-            text,
-            self._subject,
-            going_on=bool(self._dialogs),
-            asked=asked is not None,
-            literal=asked is not None and asked.literal,
-            identity=event.identity,
-        )
-        if route.rule is QUESTION and open_question is not None and _gives_way(open_question, text):
-            await self.go_on(open_question, None, route, end="replaced")
-            open_question = asked = None
-            route = await self._services.router.choose(
-                text, self._subject, going_on=bool(self.dialogs), identity=event.identity
-            )
-        if route.rule is QUESTION and open_question is not None:
-            route = await self._interruption(open_question, text) or route
-        if route.rule is QUESTION and open_question is not None:
-            asks = Route(self.plugin_of(open_question), open_question.alias, 1.0, QUESTION)
-            await self.go_on(open_question, event, asks)
-            return
-        self._route = route
-        if not self._greeted:
-            # Where a channel has no connect event, the first message brings the greeting along: never in
-            # rooms, and never twice from the plugin that answers anyway.
-            greeter = self._services.router.greeting().plugin
-            if greeter is not None and greeter is not route.plugin and not event.address.room:
-                await self._greet()
-            self._greeted = True
-        await self._follow(route)
-        if asked is not None and asked.text and route.rule is ALIAS and self._floor_is_free:
-            # Interrupted: the question is put again.
-            again = Message(asked.text)
-            again.question = asked
-            self.say(again)
-
-    def _follow(self, route: Route) -> Coroutine[Any, Any, None]:
-        """To be awaited: do what a route says."""
-        if route.rule is ALIAS and route.plugin is not None:
-            return self._give(route, route.plugin, self.receipt.event.message)
-        return self._follow_rule(route)
-
-    async def _follow_rule(self, route: Route) -> None:
-        message = self.receipt.event.message
-        if route.rule in CANCELS:
-            ended = await waiting.cancel(self)
-            if route.plugin is None:
-                going_on = ended or bool(self._subject) or self.receipt.cut
-                self._append(CANCELLED if going_on else NOTHING_TO_CANCEL)
-                self.release()
-                self.report(route, DONE)
-                return
-            self.receipt.cut = self.receipt.cut or ended
-        if route.rule in UNKNOWN and self._dialogs and self.receipt.event.address.room:
-            # Somebody else is asked in this room; what others say to each other is not for the bot.
-            self.report(route, DONE)
-        elif route.plugin is not None:
-            await self._give(route, route.plugin, message)
-        elif route.rule is Rule.UNKNOWN_COMMAND:
-            self._append(UNKNOWN_COMMAND.format(route.alias, route.near))
-            self.report(route, DONE)
-        else:
-            log.warning("no plugin for a message, and none holds %r", route.alias)
-            self.report(route, DONE)
-
-    async def _interruption(self, dialog: Dialog, text: str) -> Route | None:
-        """Another plugin that a message calls for so clearly that an interruptible dialog steps aside."""
-        plugin = self.plugin_of(dialog)
-        question = dialog.question
-        if plugin is None or not plugin.interruptible or question is None or question.literal:
-            return None
-        free = question.kind is Kind.TEXT
-        if not free and understand(question, text) is not None:
-            return None
-        found = await self._services.router.choose(text)
-        clear = found.rule is ALIAS and (found.score >= 1.0 or not free)
-        return found if clear and found.plugin is not plugin else None
-
-    @property
-    def _floor_is_free(self) -> bool:
-        return not self._subject and not any(not step.ended for step in self._steps)
-
-    def _let_go_if_idle(self) -> None:
-        """A subject in which nothing was said for long is over."""
-        plugin = self._services.router.holder(self._subject)
-        if plugin is None or len(self.messages) < 2:
-            return
-        limit = plugin.idle_timeout if plugin.idle_timeout is not None else self._services.idle
-        if self._services.clock.time() - self.messages[-2].timestamp > limit:
-            self.release()
-            self.on_end(plugin, Conversation(self._state.uuid, self._state.talker), "idle")
-
     def release(self) -> None:
         """Nobody has the floor."""
-        self._subject, self._data = "", "{}"
+        self.subject, self.data = "", "{}"
 
-    async def _give(self, route: Route, plugin: Plugin, message: Message | None) -> None:
+    async def give(self, route: Route, plugin: Plugin, message: Message | None) -> None:
         """Run one plugin and move the floor."""
         if self.cancelled:
             self.report(route, Ending.CANCELLED)
@@ -335,27 +135,25 @@ class Turn:
         arguments = drawn = None
         if route.rule is Rule.COMMAND and plugin.arguments is not None and message is not None:
             try:
-                line = commands.split(message.text)[1]
-                arguments = plugin.arguments.parse(line)
-                drawn = plugin.arguments.drawn(line, arguments)
+                arguments, drawn = beginning.parsed(plugin, message)
             except UsageError as exc:
-                self._append(USAGE.format(exc, plugin.usage(message.text.lstrip()[0])))
+                self.answer(USAGE.format(exc, plugin.usage(message.text.lstrip()[0])))
                 self.report(route, Ending.REFUSED)
                 return
             except Exception:  # the edge: validators are the plugin's
                 log.exception("the arguments of plugin %s failed", plugin.name)
-                self._append(APOLOGY)
+                self.answer(APOLOGY)
                 self.report(route, Ending.FAILED)
                 return
         holds = self._holds(plugin)
-        before = self._data if holds else "{}"
+        before = self.data if holds else "{}"
         # The greeting before a first answer is a run of its own.
         number = -self.receipt.seq if route.rule is GREETING and message is None and event.kind != "connect" else 0
-        run = self._services.new_run(self._services, plugin, self, number or self.receipt.seq)
+        run = self.services.new_run(self.services, plugin, self, number or self.receipt.seq)
         conversation = Conversation(
-            self._state.uuid,
-            self._state.talker,
-            bool(self._subject) or self.receipt.cut or bool(self._dialogs and self.dialogs),
+            self.state.uuid,
+            self.state.talker,
+            bool(self.subject) or self.receipt.cut or bool(self.open_before and self.dialogs),
             route.alias,
             self.messages,
             json.loads(before) if before != "{}" else {},
@@ -370,13 +168,13 @@ class Turn:
             arguments=arguments,
             run=run,
         )
-        self._route, self.alias = route, route.alias
+        self.route, self.alias = route, route.alias
         if plugin.is_async:
             run.before = before
             run.drawn = drawn
             run.message = message
             if self.receipt.recovered and (dialog := self.find(run.number)) is not None:
-                run.replay(dialog, await self._services.store.entries(dialog.id))
+                run.replay(dialog, await self.services.store.entries(dialog.id))
         ending, complete = await run.begin()
         self.settle(route, run, ending, complete)
         if run.passes_on is not None and ending is DONE:
@@ -388,54 +186,54 @@ class Turn:
             # As it is in the history: a journal has no files.
             said = (m for m in reversed(self.messages) if not m.from_bot and m.timestamp == message.timestamp)
             message = next((m for m in said if m.text == message.text), message)
-        route = self._services.router.meant(alias)
+        route = self.services.router.meant(alias)
         if route.plugin is not None:
-            await self._give(route, route.plugin, message)
+            await self.give(route, route.plugin, message)
         else:
             log.warning("no plugin for a message, and none holds %r", route.alias)
             self.report(route, DONE)
 
     def find(self, number: int) -> Dialog | None:
         """A dialog of this conversation by its number."""
-        return next((dialog for dialog in self._dialogs if dialog.id == number), None)
+        return next((dialog for dialog in self.open_before if dialog.id == number), None)
 
     def _holds(self, plugin: Plugin) -> bool:
-        return bool(self._subject) and plugin.context.plugins.table.get(self._subject) is plugin
+        return bool(self.subject) and plugin.context.plugins.table.get(self.subject) is plugin
 
     async def _merge(self, plugin: Plugin, message: Message) -> Message:
         """One message of all that were sent in a row."""
         if plugin.debounce:
             await asyncio.sleep(plugin.debounce)
-        self.also = self._services.queued(self)
-        if not self.also:
+        also = self.answers.also = self.services.queued(self)
+        if not also:
             return message
         parts = list(message.parts)
-        for receipt in self.also:
+        for receipt in also:
             self.messages.append(receipt.event.message)
             parts += receipt.event.message.parts
         return Message(parts, message.author, message.timestamp, message.id)
 
     async def _offer_private(self, route: Route, address: Address) -> None:
-        direct = self._services.outbox.sender_method(address.channel, "direct")
+        direct = self.services.outbox.sender_method(address.channel, "direct")
         if direct is not None:
             there: Address = await direct(address)
-            self._services.outbox.tell(there, GO_ON_HERE.format(route.alias))
+            self.services.outbox.tell(there, GO_ON_HERE.format(route.alias))
 
     def plugin_of(self, dialog: Dialog) -> Plugin | None:
         """Whose dialog it is, None if that plugin is no longer loaded."""
-        return self._services.router.by_key(dialog.plugin)
+        return self.services.router.by_key(dialog.plugin)
 
     async def go_on(self, dialog: Dialog, event: Event | None, route: Route, *, end: str = "") -> None:
         """Bring an event to a dialog, or its end."""
         if event is not None and event.kind == "message" and dialog.question is not None and dialog.question.secret:
             # Before anything else, whatever becomes of it: refused, too slow, for a plugin that is gone.
-            self.secret = True
+            self.answers.secret = True
         if self.cancelled:
             self.report(route, Ending.CANCELLED)
             return
         plugin = self.plugin_of(dialog)
-        self._route = route
-        run = self._services.dialogs.take(dialog.id)
+        self.route = route
+        run = self.services.dialogs.take(dialog.id)
         if plugin is None or (run is not None and run.plugin is not plugin):
             # Loaded anew, or gone.
             if run is not None:
@@ -446,8 +244,8 @@ class Turn:
             return
         if event is not None and event.kind == "message" and plugin.roles and not may_use(event.identity, plugin.roles):
             if run is not None:
-                self._services.dialogs.keep(run)
-            self._append(NOT_ALLOWED)
+                self.services.dialogs.keep(run)
+            self.answer(NOT_ALLOWED)
             self.report(route, Ending.REFUSED)
             return
         self.alias = dialog.alias
@@ -455,15 +253,15 @@ class Turn:
             run.ending = end
             ending, complete = await run.resume(self, event)
         else:
-            run = self._services.new_run(self._services, plugin, self, dialog.id)
-            run.replay(dialog, await self._services.store.entries(dialog.id))
+            run = self.services.new_run(self.services, plugin, self, dialog.id)
+            run.replay(dialog, await self.services.store.entries(dialog.id))
             if self.cancelled:
                 # Meanwhile.
                 self.report(route, Ending.CANCELLED)
                 return
             run.ending_later = end
             try:
-                self._again(run, dialog)
+                beginning.once_more(self, run, dialog)
             except Unfit as exc:
                 self._lost(dialog, route, str(exc))
                 return
@@ -475,34 +273,9 @@ class Turn:
     def _lost(self, dialog: Dialog, route: Route, why: str) -> None:
         """A dialog cannot go on."""
         log.error("a dialog ends, its plugin %s %s", dialog.plugin, why)
-        self._steps = [*self._steps, Step(dialog, ended=True)]
-        self._append(CHANGED)
+        self.steps = [*self.steps, Step(dialog, ended=True)]
+        self.answer(CHANGED)
         self.report(route, Ending.UNFIT)
-
-    def _again(self, run: Run, dialog: Dialog) -> None:
-        """The package that a dialog began with. Raises Unfit."""
-        start = waiting.load_start(dialog.start)
-        run.before = start.data
-        run.drawn = start.drawn
-        arguments = None
-        if start.drawn is not None and run.plugin.arguments is not None and start.message is not None:
-            try:
-                arguments = run.plugin.arguments.parse(commands.split(start.message.text)[1], start.drawn)
-            except Exception as exc:  # the edge: validators are the plugin's
-                raise Unfit("no longer takes the arguments that it began with") from exc
-        conversation = Conversation(
-            self._state.uuid, self._state.talker, start.ongoing, dialog.alias, self.messages, json.loads(start.data)
-        )
-        run.package = Package(
-            conversation,
-            run.say,
-            address=dialog.address,
-            message=start.message,
-            matched=start.matched,
-            identity=self.receipt.event.identity or start.identity,
-            arguments=arguments,
-            run=run,
-        )
 
     def settle(self, route: Route, run: Run, ending: Ending, complete: bool) -> None:
         """What a run leaves behind in this turn."""
@@ -524,30 +297,31 @@ class Turn:
         if ending is WAITING:
             self._wait(run, data)
             if holds:
-                self._data = data
+                self.data = data
         else:
             if run.dialog is not None:
-                self._steps = [*self._steps, run.step(self, data, ended=True)]
+                self.steps = [*self.steps, run.step(self, data, ended=True)]
             if route.rule in CANCELS and not run.asked:
                 self.release()
             elif ending is DONE:
                 if _keeps_floor(route, run, package, complete, data != run.before):
                     if not holds:
-                        self._subject = route.alias
-                    self._data = data
-                elif holds or not self._subject:
+                        self.subject = route.alias
+                    self.data = data
+                elif holds or not self.subject:
                     # Else a command was answered aside: the subject that is going on stays as it is.
                     self.release()
             elif run.dialog is not None and holds:
                 self.release()
-            if run.dialog is not None or (holds and not self._subject):
+            if run.dialog is not None or (holds and not self.subject):
                 self.on_end(plugin, package.conversation, run.ending or REASONS.get(ending, "done"))
         if ending in (DONE, WAITING):
-            self._marked += package.marked()
+            if marked := package.marked():
+                self.marked = [*self.marked, *marked]
         else:
             package.unmark()
         if ending in EXCUSES:
-            self._append(EXCUSES[ending])
+            self.answer(EXCUSES[ending])
         if ending is not WAITING:
             # They know each other: taken apart here, they need not wait for the garbage collector.
             run.package = self._run = None
@@ -557,54 +331,54 @@ class Turn:
         """The run is a dialog from now on, or goes on being one."""
         plugin = run.plugin
         if run.question is not None:
-            limit = plugin.idle_timeout if plugin.idle_timeout is not None else self._services.idle
+            limit = plugin.idle_timeout if plugin.idle_timeout is not None else self.services.idle
             if limit < math.inf:
-                idle = self._services.clock.time() + limit
+                idle = self.services.clock.time() + limit
                 run.deadline = min(run.deadline, idle) if run.deadline is not None else idle
         if not run.start:
-            run.start = waiting.dump_start(run)
+            run.start = beginning.dump_start(run)
         step = run.step(self, data)
-        self._steps = [*self._steps, step]
-        if run.number not in {dialog.id for dialog in self._dialogs} and len(self._dialogs) >= MOST_DIALOGS:
+        self.steps = [*self.steps, step]
+        if run.number not in {dialog.id for dialog in self.open_before} and len(self.open_before) >= MOST_DIALOGS:
             self._end_oldest()
-        self._services.dialogs.keep(run)
+        self.services.dialogs.keep(run)
         if step.dialog.deadline is not None:
-            self._services.dialogs.due_at(step.dialog.deadline)
+            self.services.dialogs.due_at(step.dialog.deadline)
 
     def _end_oldest(self) -> None:
         """Somebody begins dialogs and answers none: the oldest gives way, so that each message stays cheap."""
-        oldest = self._dialogs[0]
-        log.warning("a conversation has %d open dialogs; the oldest ends", len(self._dialogs))
-        if (kept := self._services.dialogs.take(oldest.id)) is not None:
+        oldest = self.open_before[0]
+        log.warning("a conversation has %d open dialogs; the oldest ends", len(self.open_before))
+        if (kept := self.services.dialogs.take(oldest.id)) is not None:
             kept.detach()
-        self._steps = [*self._steps, Step(oldest, ended=True)]
+        self.steps = [*self.steps, Step(oldest, ended=True)]
 
     async def finish_waiting(self) -> None:
         """In another task: the plugin that this turn began with waits, and the turn ends."""
-        run, route = self._run, self._route
+        run, route = self._run, self.route
         assert run is not None
         assert route is not None
         self._run = None
-        self.task = asyncio.current_task(self._services.loop)
+        self.task = asyncio.current_task(self.services.loop)
         turn_id.set(self.receipt.seq)
         self.settle(route, run, WAITING, False)
         event = self.receipt.event
         if route.rule is GREETING and event.kind == "message":
             # It was greeted with a question, and its message has not been answered yet.
-            self._greeted = True
+            self.greeted = True
             text = event.message.text
-            await self._follow(await self._services.router.choose(text, self._subject, identity=event.identity))
+            await deciding.follow(self, await self.services.router.choose(text, self.subject, identity=event.identity))
         await self._commit()
 
     def on_end(self, plugin: Plugin, conversation: Conversation, reason: str) -> None:
         """Tell the plugin that its dialog or subject is over, apart from the turn."""
         if plugin.hears_end:
-            self._services.dialogs.in_background(_tell_end(self._services, plugin, conversation, reason))
+            self.services.dialogs.in_background(_tell_end(self.services, plugin, conversation, reason))
 
     def _refuse(self, route: Route, plugin: Plugin, why: str) -> None:
         """Tell the talker that the plugin is not for him; it loses the floor, or nothing else could be said."""
         if route.rule is not GREETING:
-            self._append(why)
+            self.answer(why)
         if route.rule in CANCELS or self._holds(plugin):
             self.release()
         self.report(route, Ending.REFUSED)
@@ -618,13 +392,13 @@ class Turn:
         self.deadline = self._loop.time() + limit
         self._waits = False
         self._stage = RUNNING
-        self._services.watch.add(self)
+        self.services.watch.add(self)
 
     def leave(self) -> None:
         """It has come to an end, or waits."""
         self._stage = ROUTING
         self.plugin = None
-        self._services.watch.discard(self)
+        self.services.watch.discard(self)
         if self._typed:
             self.type(on=False)
 
@@ -640,9 +414,9 @@ class Turn:
 
     def say(self, message: str | Message) -> None:
         """Take an answer of the plugin that is running; from the loop or from a thread."""
-        if len(self._said) >= MOST_REPLIES:
-            raise RuntimeError(f"more than {MOST_REPLIES} answers in one turn")
-        self._said.append(self._services.outbox.compose(message))
+        if len(self.answers) >= MOST:
+            raise RuntimeError(f"more than {MOST} answers in one turn")
+        self.answers.add(message)
         if self.talking:
             self._loop.call_soon_threadsafe(self.flush)
 
@@ -654,8 +428,8 @@ class Turn:
             if now >= self.ended_at + GRACE and not self.abandoned:
                 self.abandoned = True
                 self.type(on=False)
-                self._services.watch.discard(self)
-                self._services.go_on_without(self)
+                self.services.watch.discard(self)
+                self.services.go_on_without(self)
         elif now >= self.deadline:
             self.end(Ending.BUSY if self._waits else Ending.TIMEOUT)
         elif not self.talking and now >= self.started + MOMENT:
@@ -666,13 +440,8 @@ class Turn:
     def type(self, *, on: bool) -> None:
         """Show the talker that the bot is at work, or not any more."""
         if on or self._typed:
-            self._services.outbox.typing(self.receipt.event.address, on)
+            self.services.outbox.typing(self.receipt.event.address, on)
         self._typed = self._loop.time() if on else 0.0
-
-    @property
-    def repeats(self) -> bool:
-        """Whether what is said next was recorded before a crash, so that the talker has it."""
-        return len(self._said) < self._recorded
 
     def grows(self) -> None:
         """The talker sees an answer grow: nothing else shows that the bot is at work."""
@@ -706,168 +475,61 @@ class Turn:
         ending = self.ended_by or Ending.TIMEOUT
         log.error("turn %d does not end although it was cancelled; its lane goes on without it", self.receipt.seq)
         if ending in EXCUSES:
-            self._append(EXCUSES[ending])
+            self.answer(EXCUSES[ending])
         run = self._run
         if run is not None and run.dialog is not None:
-            self._steps = [*self._steps, Step(run.dialog, ended=True)]
+            self.steps = [*self.steps, Step(run.dialog, ended=True)]
             if run.package is not None:
                 self.on_end(run.plugin, run.package.conversation, run.ending or REASONS.get(ending, "done"))
-        old = self._state
-        self._subject, self._data, self._greeted = old.subject, old.data, True
+        old = self.state
+        self.subject, self.data, self.greeted = old.subject, old.data, True
         await self._commit()
-
-    def _append(self, text: str) -> None:
-        self._said.append(self._services.outbox.compose(text))
 
     def flush(self) -> None:
         """Record and send what was said so far, before the turn has ended."""
         if self._stage == ENDING or self.receipt.failed:
             return  # the commit has it, or it never happened
         self.talking = True
-        if len(self._said) > self._recorded:
-            replies, said = self._unrecorded()
-            done = self._services.store.record(replies, said)
-            self._recorded += len(replies)
-            if done is not None:
-                self._early.append((replies, said, done))
-            if self._services.outbox.gathers(self.receipt.event.address.channel):
-                self._gathered = [*self._gathered, *replies]
-            else:
-                self._services.outbox.deliver_soon(self.receipt.lane, replies, done)
-            if self._typed and self._typed < math.inf:
-                # Clients take a reply for the end of it.
-                self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
-
-    def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
-        """Replies that were not recorded yet, and the lines that they add to the history."""
-        first, said = self._recorded, self._said[self._recorded :]
-        receipt = self.receipt
-        event = receipt.event
-        number = self._services.store.next_number
-        kept = bool(said) and self._services.outbox.keeps(event.address)
-        envelope = event.message.envelope or self.envelope
-        if envelope is not None:
-            for message in said:
-                message.envelope = message.envelope or envelope
-        replies = [
-            Reply(number(), receipt.seq, first + n, receipt.lane, event.address, message, kept=kept)
-            for n, message in enumerate(said)
-        ]
-        # The talker's own line comes before the first answer, once.
-        if event.kind == "message" and not receipt.archived:
-            receipt.archived = True
-            own = self._masked(event.message) if self.secret else event.message
-            said = [own, *(other.event.message for other in self.also), *said] if self.also else [own, *said]
-        return replies, said
-
-    def _masked(self, message: Message) -> Message:
-        masked = Message(MASK, message.author, message.timestamp, message.id)
-        # For the plugins that are told what was said lately, too.
-        self.messages[:] = [masked if m is message else m for m in self.messages]
-        return masked
+        if self.answers.flush() and self._typed and self._typed < math.inf:
+            # Clients take a reply for the end of it.
+            self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
 
     async def _commit(self) -> None:
         self._stage = ENDING
-        held: list[Reply] = []
-        held_lines: list[Message] = []
-        for early, said, recorded in self._early:
-            try:
-                await recorded
-            except StoreError:
-                # They went nowhere: they go with the rest.
-                held, held_lines = held + early, held_lines + said
-        # All numbers are given now: somebody may have been told something with a higher one meanwhile.
-        _number_anew(self._services.store, held)
-        replies, lines = self._unrecorded()
-        if self._steps and replies:
-            replies[0].message.closes = self._closed()
-        replies, lines = held + replies, held_lines + lines
-        old, state = self._state, None
-        if not self._known or (self._subject, self._data, self._greeted) != (old.subject, old.data, old.greeted):
-            state = State(old.uuid, old.talker, self._subject, self._greeted, self._data)
-        outcome = Outcome(
-            self.receipt, state, lines, replies, self._marked, self._steps, secret=self.secret, also=self.also
-        )
-        done: Done = self._services.store.commit(outcome)
-        if self._gathered:
-            replies = [*(reply for reply in self._gathered if reply not in held), *replies]
-        if (done is None or await committed(self._services.store, outcome, done)) and replies:
-            await self._services.outbox.deliver(self.receipt.lane, replies, None)
+        old, state = self.state, None
+        if not self._known or (self.subject, self.data, self.greeted) != (old.subject, old.data, old.greeted):
+            state = State(old.uuid, old.talker, self.subject, self.greeted, self.data)
+        await self.answers.commit(state, self.marked, self.steps, self._closed() if self.steps else ())
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""
-        asked = {dialog.id: dialog.question for dialog in self._dialogs}
-        for step in self._steps:
+        asked = {dialog.id: dialog.question for dialog in self.open_before}
+        for step in self.steps:
             asked[step.dialog.id] = None if step.ended else step.dialog.question
         still = {question.id for question in asked.values() if question is not None}
-        before = (dialog.question for dialog in self._dialogs if dialog.question is not None)
+        before = (dialog.question for dialog in self.open_before if dialog.question is not None)
         return tuple(question.id for question in before if question.id not in still)
 
     def report(self, route: Route, ending: Ending) -> None:
         """Tell observers and the log."""
-        if not self._services.observers and not log.isEnabledFor(logging.DEBUG):
+        if not self.services.observers and not log.isEnabledFor(logging.DEBUG):
             return
         seconds = self._loop.time() - self.started
         log.debug("%s: %r by %s, score %.2f, %.3f s", ending, route.alias, route.rule, route.score, seconds)
-        for observer in self._services.observers:
+        for observer in self.services.observers:
             observer(Report(self.receipt, route, ending, seconds))
 
-    # For the rules of waiting.py
-
-    @property
-    def gathered(self) -> Sequence[Reply]:
-        """Replies that are recorded and have not been handed over yet."""
-        return self._gathered
-
-    @property
-    def services(self) -> Services:
-        """What all turns share."""
-        return self._services
+    # For the rules
 
     @property
     def dialogs(self) -> tuple[Dialog, ...]:
         """The dialogs of the conversation, oldest question first, without those that this turn has ended."""
-        ended = {step.dialog.id for step in self._steps if step.ended}
-        return tuple(dialog for dialog in self._dialogs if dialog.id not in ended) if ended else self._dialogs
+        ended = {step.dialog.id for step in self.steps if step.ended}
+        return tuple(dialog for dialog in self.open_before if dialog.id not in ended) if ended else self.open_before
 
     def answer(self, text: str) -> None:
         """Say something of the core's own."""
-        self._append(text)
-
-
-def _number_anew(store: Store, replies: list[Reply]) -> None:
-    """Replies that nobody has seen come after all that was said meanwhile: ids grow in the order of sending."""
-    for reply in replies:
-        reply.id = store.next_number()
-
-
-async def committed(store: Store, outcome: Outcome, done: Done) -> bool:
-    """Wait for the end of a turn to be on disk, however long the disk takes to come back.
-
-    `done` is the first try. False if the event was never accepted.
-    """
-    delay = 1.0
-    while done is not None:
-        try:
-            await done
-        except StoreError:
-            if outcome.receipt.failed:
-                return False
-            # The plugin has run: running it again for a full disk would do everything twice.
-            log.error("turn %d cannot be committed, next try in %.0f s", outcome.receipt.seq, delay)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, 30.0)
-            _number_anew(store, outcome.replies)
-            done = store.commit(outcome)
-        else:
-            break
-    return True
-
-
-def _gives_way(dialog: Dialog, text: str) -> bool:
-    """Whether a question of the core's own is over because something else was said."""
-    question = dialog.question
-    return dialog.plugin == did_you_mean.KEY and question is not None and understand(question, text) is None
+        self.answers.add(text)
 
 
 def _keeps_floor(route: Route, run: Run, package: Package, complete: bool, wrote: bool) -> bool:

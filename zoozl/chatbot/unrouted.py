@@ -19,7 +19,7 @@ from zoozl.errors import StoreError
 
 if TYPE_CHECKING:
     from zoozl.chatbot.ports import KeyValue
-    from zoozl.chatbot.turn import Report
+    from zoozl.chatbot.services import Report
 
 log = logging.getLogger(__name__)
 

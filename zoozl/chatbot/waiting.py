@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from zoozl.chatbot.identity import Identity
-from zoozl.chatbot.message import Event, Message, MessagePart
+from zoozl.chatbot import beginning
+from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.question import Answer, Kind
 from zoozl.chatbot.router import Route, Rule
 from zoozl.chatbot.run import Ending
 
 if TYPE_CHECKING:
     from zoozl.chatbot.ports import Dialog
-    from zoozl.chatbot.run import Run
     from zoozl.chatbot.turn import Turn
 
 # "!" because some platforms swallow what begins with "/".
@@ -28,62 +26,6 @@ NOT_YOURS = "Only the one who was asked can answer that."
 IN_WORDS = "That question wants an answer in words: {}"
 NOTHING_PENDING = "Nothing is waiting for your answer."
 SHOWN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Entry 0 of a dialog: what `consume` is given whenever it runs again."""
-
-    message: Message | None
-    data: str
-    ongoing: bool
-    matched: bool
-    identity: Identity | None
-    drawn: dict[str, Any] | None
-
-
-def dump_start(run: Run) -> str:
-    """What a run was begun with, as JSON."""
-    package, message = run.package, run.message
-    assert package is not None
-    packed: dict[str, Any] = {
-        "data": run.before,
-        "ongoing": package.conversation.ongoing,
-        "matched": package.matched,
-    }
-    if message is not None:
-        # Files stay with the history: a journal is small.
-        packed["message"] = {
-            "text": message.text,
-            "author": message.author,
-            "sent": message.timestamp,
-            "id": message.id,
-        }
-        if message.envelope is not None:
-            packed["message"]["envelope"] = message.envelope
-        packed["files"] = [[part.media_type, part.filename] for part in message.files]
-    if package.identity is not None:
-        identity = package.identity
-        packed["identity"] = [identity.talker, dict(identity.claims), sorted(identity.roles)]
-    if run.drawn is not None:
-        packed["drawn"] = run.drawn
-    return json.dumps(packed)
-
-
-def load_start(text: str) -> Start:
-    """The reverse of `dump_start`; files come without their bytes."""
-    packed = json.loads(text)
-    message = identity = None
-    if "message" in packed:
-        given = packed["message"]
-        files = [MessagePart(media_type=kind, filename=name) for kind, name in packed["files"]]
-        parts = [MessagePart(given["text"]), *files] if files else given["text"]
-        message = Message(parts, given["author"], given["sent"], given["id"])
-        message.envelope = given.get("envelope")
-    if "identity" in packed:
-        talker, claims, roles = packed["identity"]
-        identity = Identity(talker, claims, frozenset(roles))
-    return Start(message, packed["data"], packed["ongoing"], packed["matched"], identity, packed.get("drawn"))
 
 
 def may_answer(dialog: Dialog, talker: str) -> bool:
@@ -128,9 +70,9 @@ async def at_deadline(turn: Turn, event: Event) -> None:
         # The clock was set back.
         turn.services.dialogs.due_at(dialog.deadline)
         return
-    begun_with = load_start(dialog.start).message if dialog.start else None
+    begun_with = beginning.load_start(dialog.start).message if dialog.start else None
     if begun_with is not None:
-        turn.envelope = begun_with.envelope
+        turn.answers.envelope = begun_with.envelope
     await _expire(turn, dialog)
 
 

@@ -16,7 +16,7 @@ from zoozl.chatbot.extensions import load_again
 from zoozl.chatbot.message import Address, Event
 from zoozl.chatbot.ports import Embedder, Store
 from zoozl.chatbot.question import Answer, Kind, Question, plain
-from zoozl.chatbot.turn import Report
+from zoozl.chatbot.services import Report
 from zoozl.chatbot.vault import Cipher
 from zoozl.testing.replay import Replays
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from zoozl.chatbot.interface import Plugin
     from zoozl.chatbot.ports import Dialog, Entry, Step
     from zoozl.chatbot.question import Question
-    from zoozl.chatbot.turn import Services, Turn
+    from zoozl.chatbot.services import Services
+    from zoozl.chatbot.turn import Turn
 
 ADVICE = """\
 After a restart a dialog runs again from its start, and must do the same up to its open question. Take the time from

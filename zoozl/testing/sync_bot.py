@@ -11,7 +11,7 @@ from zoozl.testing.bot import DEFAULT_TALKER, Bot
 if TYPE_CHECKING:
     from zoozl.chatbot import Message
     from zoozl.chatbot.message import Address, Event
-    from zoozl.chatbot.turn import Report
+    from zoozl.chatbot.services import Report
     from zoozl.testing.bot import Place
 
 

@@ -25,7 +25,7 @@ from zoozl.channels.mattermost.link import PATIENCE, Link, Lost
 from zoozl.channels.mattermost.options import Options
 from zoozl.channels.mattermost.speaking import HOOK, Speaker
 from zoozl.channels.mattermost.taking import Me
-from zoozl.channels.reconnect import Backoff
+from zoozl.backoff import Backoff
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message, MessagePart

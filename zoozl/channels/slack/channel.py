@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from zoozl.channels.reconnect import Backoff
+from zoozl.backoff import Backoff
 from zoozl.channels.slack.api import Api, Refused, Unauthorized
 from zoozl.channels.slack.decode import Malformed, readable
 from zoozl.channels.slack.deliver import Delivery

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from zoozl.channels.reconnect import Backoff
+from zoozl.backoff import Backoff
 from zoozl.channels.slack.api import Api, Refused, Unauthorized
 from zoozl.channels.slack.decode import Malformed
 from zoozl.channels.slack.files import NotYet

@@ -1,6 +1,6 @@
 """How long to wait before a connection is tried again."""
 
-from zoozl.channels.reconnect import Backoff
+from zoozl.backoff import Backoff
 
 
 def test_delays_double_up_to_a_minute_and_begin_anew_after_a_reset():

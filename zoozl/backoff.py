@@ -1,16 +1,16 @@
-"""How long to wait before a connection that broke is tried again: doubling, with jitter."""
+"""How long to wait before something that failed is tried again: doubling, with jitter."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
-# Seconds. Beyond this a platform is down, and nobody gains by asking less often.
+# Seconds. What fails for so long is down, and nobody gains by asking less often.
 LONGEST = 60.0
 
 
 class Backoff:
-    """`next()` gives the seconds to wait; `reset()` when the other side has said something, not when it was reached.
+    """`next()` gives the seconds to wait; `reset()` when it works, as a connection does when the other side has spoken.
 
     Half of each delay is left to chance, so that the clients of a platform that restarts do not all come at once.
     """
@@ -34,5 +34,5 @@ class Backoff:
         return delay * (0.5 + 0.5 * self._chance())
 
     def reset(self) -> None:
-        """The connection works: the next failure is a first one."""
+        """It works: the next failure is a first one."""
         self._tries = 0

@@ -1,0 +1,30 @@
+"""A disk that refuses is asked again, for as long as it takes: what has been done cannot be done once more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from zoozl.backoff import Backoff
+from zoozl.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST = 30.0
+"""Seconds between two tries."""
+
+
+async def insist(what: str, write: Callable[[], Awaitable[T]]) -> T:
+    """What `await write()` gives as soon as the store does not refuse it; `what` waits meanwhile, says the log."""
+    backoff = Backoff(longest=LONGEST)
+    while True:
+        try:
+            return await write()
+        except StoreError:
+            delay = backoff.next()
+            log.error("%s waits for the disk, next try in %.1f s", what, delay)
+            await asyncio.sleep(delay)
