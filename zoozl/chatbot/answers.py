@@ -152,24 +152,26 @@ async def committed(store: Store, outcome: Outcome, first: Done) -> bool:
 
     `first` is the first try. False if the event was never accepted.
     """
-    done = first
+    try:
+        if first is not None:
+            await first
+    except StoreError:
+        if outcome.receipt.failed:
+            return False
+    else:
+        return True
 
-    async def write() -> bool:
-        nonlocal done
-        if done is None:
-            # The plugin has run: running it again for a full disk would do everything twice.
-            _number_anew(store, outcome.replies)
-            done = store.commit(outcome)
-        trying, done = done, None
+    async def again() -> bool:
+        # The plugin has run: running it again for a full disk would do everything twice.
+        _number_anew(store, outcome.replies)
+        done = store.commit(outcome)
         try:
-            if trying is not None:
-                await trying
+            if done is not None:
+                await done
         except StoreError:
             if outcome.receipt.failed:
                 return False
             raise
         return True
 
-    if first is None:
-        return True
-    return await disk.insist(f"the end of turn {outcome.receipt.seq}", write)
+    return await disk.insist(f"the end of turn {outcome.receipt.seq}", again, refused=True)

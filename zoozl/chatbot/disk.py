@@ -18,13 +18,19 @@ LONGEST = 30.0
 """Seconds between two tries."""
 
 
-async def insist(what: str, write: Callable[[], Awaitable[T]]) -> T:
-    """What `await write()` gives as soon as the store does not refuse it; `what` waits meanwhile, says the log."""
+async def insist(what: str, write: Callable[[], Awaitable[T]], *, refused: bool = False) -> T:
+    """What `await write()` gives as soon as the store does not refuse it; `what` waits meanwhile, says the log.
+
+    `refused`: it has been tried once already.
+    """
     backoff = Backoff(longest=LONGEST)
     while True:
-        try:
-            return await write()
-        except StoreError:
-            delay = backoff.next()
-            log.error("%s waits for the disk, next try in %.1f s", what, delay)
-            await asyncio.sleep(delay)
+        if not refused:
+            try:
+                return await write()
+            except StoreError:
+                pass  # told below
+        refused = False
+        delay = backoff.next()
+        log.error("%s waits for the disk, next try in %.1f s", what, delay)
+        await asyncio.sleep(delay)
