@@ -119,7 +119,7 @@ def fill(path, number):
                 (n + 1, lane, f"t{n}", now),
             )
             db.execute(
-                "INSERT INTO dialog VALUES (?, ?, ?, 'plugins:Asker', '/ask', ?, ?, '{}', ?, ?, ?, ?)",
+                "INSERT INTO dialog VALUES (?, ?, ?, 'plugins:Asker', '/ask', ?, ?, '{}', ?, ?, ?, ?, ?)",
                 (
                     n + 1,
                     lane,
@@ -130,9 +130,10 @@ def fill(path, number):
                     question.id,
                     now + 1e5 + n,
                     now,
+                    n + 1,
                 ),
             )
-            db.execute("INSERT INTO journal VALUES (?, 0, ?)", (n + 1, json.dumps([[n + 1, "ask", question.dump()]])))
+            db.execute("INSERT INTO journal VALUES (?, ?, 0, 0, ?)", (n + 1, n + 1, json.dumps([[n + 1, "ask", question.dump()]])))
         db.execute("UPDATE counter SET high = ?", (10 * MANY,))
     db.close()
 

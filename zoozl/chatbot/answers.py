@@ -12,6 +12,7 @@ from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State, Step, Stor
 from zoozl.errors import StoreError
 
 if TYPE_CHECKING:
+    from zoozl.chatbot.question import Question
     from zoozl.chatbot.services import Services
 
 MOST = 1_000
@@ -43,9 +44,12 @@ class Answers:
         if receipt.gathered:
             self.gathered = receipt.gathered
 
-    def add(self, message: str | Message) -> None:
-        """Take one. Raises TypeError."""
-        self._said.append(self._services.outbox.compose(message))
+    def add(self, message: str | Message, question: Question | None = None) -> None:
+        """Take one, which may put a question. Raises TypeError."""
+        composed = self._services.outbox.compose(message)
+        if question is not None:
+            composed.question = question
+        self._said.append(composed)
 
     def __len__(self) -> int:
         return len(self._said)

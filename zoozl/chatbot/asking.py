@@ -31,7 +31,8 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
 
     Raises AskTimeout or DialogEnded.
     """
-    await run.linger()
+    if run.is_over:
+        await run.linger()
     entry = run.recorded("ask")
     if entry is None:
         question = _put(run, question, seconds)
@@ -56,11 +57,12 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
 
 def _put(run: Run, question: Question, seconds: float | None) -> Question:
     run.check()
-    deadline = run.now() + seconds if seconds is not None else None
-    question = replace(question, id=run.new_id(), deadline=deadline)
+    question.id = run.new_id()
+    if seconds is not None:
+        question.deadline = run.now() + seconds
     run.record("ask", question.dump())
-    if question.text:
-        run.put(question, question.text)
+    if text := question.text:
+        run.put(question, text)
     return question
 
 
@@ -70,9 +72,10 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     if event.kind == "deadline":
         return run.record("timeout", None)
     value = understand(question, event.message.text) if event.answer is None else _tapped(question, event.answer)
+    reason = ""
     if value is None:
         reason = REASONS[question.kind]
-    else:
+    elif validate is not None:
         value, reason = await _valid(value, validate)
     if reason:
         # The reason first, then what there is to choose from.
@@ -111,10 +114,8 @@ def _filled(question: Question, answer: Answer | None) -> tuple[Field, ...]:
     return tuple(replace(one, default=answer.value.get(one.name, one.default)) for one in question.fields)
 
 
-async def _valid(value: Any, validate: Validate | None) -> tuple[Any, str]:
+async def _valid(value: Any, validate: Validate) -> tuple[Any, str]:
     """The value to keep and "", or why it is not accepted. Raises DataError for a value that cannot be kept."""
-    if validate is None:
-        return value, ""
     try:
         result = await maybe(validate(value))
     except ValueError as exc:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from zoozl.chatbot import did_you_mean, waiting
 from zoozl.chatbot.conversation import Conversation
 from zoozl.chatbot.excuses import CANCELLED, NOTHING_TO_CANCEL, UNKNOWN_COMMAND
-from zoozl.chatbot.message import Message
 from zoozl.chatbot.question import Kind, understand
 from zoozl.chatbot.router import Route, Rule
 from zoozl.chatbot.run import Ending
 
 if TYPE_CHECKING:
+    from zoozl.chatbot.interface import Plugin
     from zoozl.chatbot.ports import Dialog
     from zoozl.chatbot.turn import Turn
 
@@ -63,7 +63,9 @@ async def answer(turn: Turn) -> None:
             text, turn.subject, going_on=bool(turn.dialogs), identity=event.identity
         )
     if route.rule is QUESTION and open_question is not None:
-        route = await _interruption(turn, open_question, text) or route
+        plugin = turn.plugin_of(open_question)
+        if plugin is not None and plugin.interruptible:
+            route = await _interruption(turn, open_question, plugin, text) or route
     if route.rule is QUESTION and open_question is not None:
         asks = Route(turn.plugin_of(open_question), open_question.alias, 1.0, QUESTION)
         await turn.go_on(open_question, event, asks)
@@ -79,9 +81,7 @@ async def answer(turn: Turn) -> None:
     await follow(turn, route)
     if asked is not None and asked.text and route.rule is ALIAS and _floor_is_free(turn):
         # Interrupted: the question is put again.
-        again = Message(asked.text)
-        again.question = asked
-        turn.say(again)
+        turn.say(asked.text, asked)
 
 
 def follow(turn: Turn, route: Route) -> Coroutine[Any, Any, None]:
@@ -115,11 +115,10 @@ async def _follow_rule(turn: Turn, route: Route) -> None:
         turn.report(route, DONE)
 
 
-async def _interruption(turn: Turn, dialog: Dialog, text: str) -> Route | None:
-    """Another plugin that a message calls for so clearly that an interruptible dialog steps aside."""
-    plugin = turn.plugin_of(dialog)
+async def _interruption(turn: Turn, dialog: Dialog, plugin: Plugin, text: str) -> Route | None:
+    """Another plugin that a message calls for so clearly that a dialog with an interruptible one steps aside."""
     question = dialog.question
-    if plugin is None or not plugin.interruptible or question is None or question.literal:
+    if question is None or question.literal:
         return None
     free = question.kind is Kind.TEXT
     if not free and understand(question, text) is not None:

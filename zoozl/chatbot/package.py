@@ -183,7 +183,8 @@ class Package:
     async def sleep(self, seconds: float) -> None:
         """Go on after so many seconds, also over a restart. Other messages are not kept waiting meanwhile."""
         run = self._asking("sleep")
-        await run.linger()
+        if run.is_over:
+            await run.linger()
         entry = run.recorded("sleep")
         if entry is None:
             entry = run.record("sleep", run.now() + seconds)

@@ -141,7 +141,8 @@ class Entry(NamedTuple):
     value: Any
 
 
-@dataclass(slots=True, frozen=True)
+# These two are not frozen: they are made at every turn of a dialog, and that takes three times as long.
+@dataclass(slots=True)
 class Dialog:
     """A run of `consume` that goes on over several messages."""
 
@@ -162,7 +163,7 @@ class Dialog:
     """How many are in the journal."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Step:
     """What a turn changes of a dialog: as it is now, and the entries that came to its journal."""
 

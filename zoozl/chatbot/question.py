@@ -53,9 +53,12 @@ class Field:
     default: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Question:
-    """What was asked. `id` names it in commands (`/confirm_<id>`) and buttons."""
+    """What was asked. `id` names it in commands (`/confirm_<id>`) and buttons.
+
+    Once it was asked it does not change. (Frozen it would be slow to make.)
+    """
 
     id: str
     prompt: str
@@ -87,8 +90,8 @@ class Question:
             "id": self.id,
             "prompt": self.prompt,
             "kind": self.kind,
-            "choices": [{"value": one.value, "label": one.label} for one in self.choices],
-            "fields": [asdict(one) for one in self.fields],
+            "choices": [{"value": one.value, "label": one.label} for one in self.choices] if self.choices else [],
+            "fields": [asdict(one) for one in self.fields] if self.fields else [],
             "deadline": self.deadline,
             "literal": self.literal,
             "secret": self.secret,

@@ -116,13 +116,13 @@ class Run:
 
     # For the plugin
 
-    def say(self, message: str | Message) -> None:
-        """Answer with a text or a Message; from the loop or from a thread. Raises TypeError for anything else."""
+    def say(self, message: str | Message, question: Question | None = None) -> None:
+        """Answer with a text or a Message, which may put `question`; from the loop or a thread. Raises TypeError."""
         turn = self.turn
         if turn is None or self.detached or self.silenced:
             log.warning("an answer came after its turn had ended and is dropped; context.tell() can send one")
         elif self._at == turn.receipt.seq:
-            turn.say(message)
+            turn.say(message, question)
         # Else it was said in an earlier turn, before the process started again.
 
     def recorded(self, *kinds: str) -> Entry | None:
@@ -190,12 +190,16 @@ class Run:
         if self.ending:
             raise DialogEnded(self.ending)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it may not act any more."""
+        return bool(self.detached or self.silenced or self.ending)
+
     async def linger(self) -> None:
-        """Take time if the run is over: a plugin that catches everything and tries again must not hold the loop."""
-        if self.detached or self.silenced or self.ending:
-            self._tries += 1
-            if self._tries > 1:
-                await asyncio.sleep(min(0.001 * 2 ** min(self._tries, 16), 60.0))
+        """Take time when the run is over: a plugin that catches everything and tries again must not hold the loop."""
+        self._tries += 1
+        if self._tries > 1:
+            await asyncio.sleep(min(0.001 * 2 ** min(self._tries, 16), 60.0))
 
     async def wait(self, question: Question | None, deadline: float | None) -> Event:
         """What comes to a question, or at a deadline. Raises DialogEnded."""
@@ -283,9 +287,7 @@ class Run:
 
     def put(self, question: Question, text: str) -> None:
         """Say the text of a question, with what a channel needs for buttons."""
-        message = Message(text)
-        message.question = question
-        self.say(message)
+        self.say(text, question)
 
     def heard(self, message: Message, talker: str) -> None:
         """An answer came from `talker`: that is what the plugin has before it now."""
@@ -520,7 +522,8 @@ class Run:
 
     async def once(self, name: str, call: Callable[[str], Any]) -> Any:
         """What `call(key)` gave the first time; durable before this returns. Raises DataError if it is not JSON."""
-        await self.linger()
+        if self.is_over:
+            await self.linger()
         entry = self.recorded("step")
         if entry is not None:
             if entry.value["name"] != name:

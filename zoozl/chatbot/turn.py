@@ -20,6 +20,7 @@ from zoozl.chatbot.interface import Plugin
 from zoozl.chatbot.message import Address, Event, Message
 from zoozl.chatbot.package import Package
 from zoozl.chatbot.ports import Dialog, Receipt, State, Step
+from zoozl.chatbot.question import Question
 from zoozl.chatbot.router import Route, Rule
 from zoozl.chatbot.run import Ending, Run, Unfit, maybe, to_json
 from zoozl.chatbot.services import Report, Services
@@ -339,7 +340,7 @@ class Turn:
             run.start = beginning.dump_start(run)
         step = run.step(self, data)
         self.steps = [*self.steps, step]
-        if run.number not in {dialog.id for dialog in self.open_before} and len(self.open_before) >= MOST_DIALOGS:
+        if len(self.open_before) >= MOST_DIALOGS and self.find(run.number) is None:
             self._end_oldest()
         self.services.dialogs.keep(run)
         if step.dialog.deadline is not None:
@@ -412,11 +413,11 @@ class Turn:
         self.deadline = self._loop.time() + limit
         self._waits = False
 
-    def say(self, message: str | Message) -> None:
+    def say(self, message: str | Message, question: Question | None = None) -> None:
         """Take an answer of the plugin that is running; from the loop or from a thread."""
         if len(self.answers) >= MOST:
             raise RuntimeError(f"more than {MOST} answers in one turn")
-        self.answers.add(message)
+        self.answers.add(message, question)
         if self.talking:
             self._loop.call_soon_threadsafe(self.flush)
 
@@ -503,12 +504,15 @@ class Turn:
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""
-        asked = {dialog.id: dialog.question for dialog in self.open_before}
-        for step in self.steps:
-            asked[step.dialog.id] = None if step.ended else step.dialog.question
-        still = {question.id for question in asked.values() if question is not None}
-        before = (dialog.question for dialog in self.open_before if dialog.question is not None)
-        return tuple(question.id for question in before if question.id not in still)
+        closed = []
+        for dialog in self.open_before:
+            step = next((step for step in reversed(self.steps) if step.dialog.id == dialog.id), None)
+            if step is None or dialog.question is None:
+                continue
+            now = step.dialog.question
+            if step.ended or now is None or now.id != dialog.question.id:
+                closed.append(dialog.question.id)
+        return tuple(closed)
 
     def report(self, route: Route, ending: Ending) -> None:
         """Tell observers and the log."""
@@ -524,6 +528,8 @@ class Turn:
     @property
     def dialogs(self) -> tuple[Dialog, ...]:
         """The dialogs of the conversation, oldest question first, without those that this turn has ended."""
+        if not self.steps:
+            return self.open_before
         ended = {step.dialog.id for step in self.steps if step.ended}
         return tuple(dialog for dialog in self.open_before if dialog.id not in ended) if ended else self.open_before
 

@@ -40,7 +40,9 @@ async def open_question(turn: Turn, event: Event) -> Dialog | None:
     """
     # What an expired one asks next was not asked yet when the message came: each is looked at once.
     thread, latest_first = event.address.thread, turn.dialogs[::-1]
-    for dialog in sorted(latest_first, key=lambda dialog: dialog.address.thread != thread):
+    if len(latest_first) > 1:
+        latest_first = tuple(sorted(latest_first, key=lambda dialog: dialog.address.thread != thread))
+    for dialog in latest_first:
         if not may_answer(dialog, event.address.talker):
             continue
         if dialog.deadline is None or turn.receipt.at < dialog.deadline:

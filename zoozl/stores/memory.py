@@ -160,7 +160,7 @@ class Store:
         """See Archive."""
         state, messages = self._states.get(lane), list(self._messages.get(lane, ()))
         found = self._open.get(lane)
-        return Loaded(state, messages, tuple(self._dialogs[number] for number in found) if found else ())
+        return Loaded(state, messages, tuple(map(self._dialogs.__getitem__, found)) if found else ())
 
     def note(self, step: Step) -> Done:
         """See Journal."""

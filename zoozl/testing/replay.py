@@ -89,12 +89,12 @@ class Watched(Run):
         if before is not None and type(before.plugin.interface) is type(self.plugin.interface):
             self._before = before
 
-    def say(self, message: str | Message) -> None:
+    def say(self, message: str | Message, question: Question | None = None) -> None:
         """See Run."""
         heard = self.turn is not None and not self.detached and not self.silenced
-        super().say(message)
+        super().say(message, question)
         # Questions are compared by the journal, and not said again.
-        if heard and not _asks(message):
+        if heard and question is None and not _asks(message):
             self.said.append((self._at, message if isinstance(message, str) else _shown(message)))
 
     def recorded(self, *kinds: str) -> Entry | None:

@@ -48,18 +48,21 @@ CREATE TABLE dialog (
     question TEXT, -- NULL while it sleeps
     question_id TEXT,
     deadline REAL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    last INTEGER NOT NULL -- the end of its journal
 );
 CREATE INDEX dialog_lane ON dialog (lane);
 CREATE INDEX dialog_deadline ON dialog (deadline) WHERE deadline IS NOT NULL;
 CREATE INDEX dialog_question ON dialog (question_id) WHERE question_id IS NOT NULL;
 CREATE INDEX dialog_talker ON dialog (talker);
+-- A chain like the messages: what is added to many dialogs at once stands together, and there is no index to keep.
 CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
     dialog INTEGER NOT NULL,
+    earlier INTEGER NOT NULL, -- 0: the first one
     n INTEGER NOT NULL, -- of the first of its entries
-    entries TEXT NOT NULL,
-    PRIMARY KEY (dialog, n)
-) WITHOUT ROWID;
+    entries TEXT NOT NULL
+);
 
 -- Events that were accepted and are not done.
 CREATE TABLE inbox (

@@ -128,7 +128,7 @@ def load_address(text: str) -> Address:
     return Address(*orjson.loads(text))
 
 
-def dump_dialog(dialog: Dialog, now: float) -> tuple[Any, ...]:
+def dump_dialog(dialog: Dialog, now: float, last: int) -> tuple[Any, ...]:
     """The row of a dialog."""
     question = dialog.question
     return (
@@ -144,12 +144,21 @@ def dump_dialog(dialog: Dialog, now: float) -> tuple[Any, ...]:
         question.id if question is not None else None,
         dialog.deadline,
         now,
+        last,
     )
+
+
+def dump_change(dialog: Dialog, now: float, last: int) -> tuple[Any, ...]:
+    """What most turns change of it, after its id."""
+    question = dialog.question
+    if question is None:
+        return dialog.id, dialog.data, None, None, dialog.deadline, now, last
+    return dialog.id, dialog.data, _dump(question.dump()), question.id, dialog.deadline, now, last
 
 
 DIALOG = (
     "id, lane, plugin, alias, address, start, data, question, deadline,"
-    " (SELECT coalesce(max(n + json_array_length(entries)), 0) FROM journal WHERE dialog = id)"
+    " coalesce((SELECT n + json_array_length(entries) FROM journal WHERE journal.id = last), 0)"
 )
 
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar
 from zoozl.chatbot import vault
 from zoozl.chatbot.unrouted import SPACE as UNROUTED
 from zoozl.errors import StoreError
-from zoozl.stores.sqlite.bulk import delete
 from zoozl.stores.sqlite.codec import load_entries
+from zoozl.stores.sqlite.dialogs import erase_dialogs
 from zoozl.stores.sqlite.file import Lock, connect, highest_number, refuse_network
 from zoozl.stores.sqlite.history import drop_messages, erase
 
@@ -247,8 +247,7 @@ def _erase(db: sqlite3.Connection, talker: str, channel: str | None, ids: Sequen
             values,
         ).rowcount
         dialogs = [number for (number,) in db.execute(f"SELECT id FROM dialog WHERE {where}", values)]  # noqa: S608
-        for table, column in (("journal", "dialog"), ("dialog", "id")):
-            delete(db, table, column, [*dialogs, *joined])
+        erase_dialogs(db, [*dialogs, *joined])
         erased["dialog"] = len({*dialogs, *joined})
         for table in PERSONAL:
             if table not in ("message", "dialog"):

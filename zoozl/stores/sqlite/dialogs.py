@@ -5,81 +5,104 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 from zoozl.chatbot.ports import Dialog, Entry, Step
-from zoozl.stores.sqlite.bulk import delete, insert
-from zoozl.stores.sqlite.codec import DIALOG, dump_dialog, dump_entries, load_dialog, load_entries
+from zoozl.stores.sqlite.bulk import delete, insert, update
+from zoozl.stores.sqlite.codec import DIALOG, dump_change, dump_dialog, dump_entries, load_dialog, load_entries
+from zoozl.stores.sqlite.heads import Heads, Stored
 
 # The latest question last: that is the one which a plain text answers.
 ORDER = "ORDER BY at, id"
 REPLACES = (
     "ON CONFLICT (id) DO UPDATE SET start = excluded.start, data = excluded.data, question = excluded.question,"
-    " question_id = excluded.question_id, deadline = excluded.deadline, at = excluded.at"
+    " question_id = excluded.question_id, deadline = excluded.deadline, at = excluded.at, last = excluded.last"
+)
+# What most turns change.
+CHANGED = ("data", "question", "question_id", "deadline", "at", "last")
+# The rows of the journals of the dialogs in a JSON array, and the dialogs that they are of.
+CHAIN = (
+    "WITH RECURSIVE chain (id, dialog, earlier) AS ("
+    "SELECT journal.id, dialog, earlier FROM journal WHERE id IN"
+    " (SELECT last FROM dialog WHERE id IN (SELECT value FROM json_each(?)))"
+    " UNION ALL"
+    " SELECT journal.id, journal.dialog, journal.earlier FROM chain, journal WHERE journal.id = chain.earlier)"
 )
 
 
 class Steps:
     """What the turns of one transaction change of dialogs, put in together."""
 
-    __slots__ = ("_begun", "_ended", "_journal", "_rows")
+    __slots__ = ("_changed", "_ended", "_heads", "_journal", "_rows")
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
         self._rows: dict[int, tuple[Any, ...]] = {}
+        # Of dialogs whose row is there already.
+        self._changed: dict[int, tuple[Any, ...]] = {}
         self._journal: dict[int, list[tuple[Any, ...]]] = {}
-        self._begun: set[int] = set()
         self._ended: list[int] = []
 
-    def add(self, step: Step) -> None:
-        """What a turn changes of a dialog."""
-        dialog = step.dialog
+    def add(self, db: sqlite3.Connection, step: Step) -> None:
+        """What a turn changes of a dialog; one whose talker was forgotten meanwhile is left out."""
+        dialog, heads = step.dialog, self._heads
         number = dialog.id
         if step.ended:
             self._rows.pop(number, None)
+            self._changed.pop(number, None)
             self._journal.pop(number, None)
             self._ended.append(number)
+            heads.end(number)
             return
         first = dialog.entries - len(step.entries)
-        if first == 0:
-            self._begun.add(number)
-        self._rows[number] = dump_dialog(dialog, time.time())
+        stored = heads.dialog(db, number)
+        if stored is None and first > 0:
+            return
+        last = stored.last if stored is not None else 0
         if step.entries:
-            self._journal.setdefault(number, []).append((number, first, dump_entries(step.entries)))
+            earlier, last = last, heads.next_entry()
+            self._journal.setdefault(number, []).append((last, number, earlier, first, dump_entries(step.entries)))
+        now = Stored(last, dialog.start)
+        heads.store(number, now)
+        if stored is not None and now.start == stored.start and number not in self._rows:
+            self._changed[number] = dump_change(dialog, time.time(), last)
+        else:
+            self._changed.pop(number, None)
+            self._rows[number] = dump_dialog(dialog, time.time(), last)
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put it in, and begin anew."""
         if self._rows:
-            self._forget(db, self._rows.keys() - self._begun)
             insert(db, "dialog", list(self._rows.values()), REPLACES)
+            self._rows = {}
+        if self._changed:
+            update(db, "dialog", CHANGED, list(self._changed.values()))
+            self._changed = {}
+        if self._journal:
             insert(db, "journal", list(chain.from_iterable(self._journal.values())))
-            self._rows, self._journal, self._begun = {}, {}, set()
+            self._journal = {}
         if self._ended:
-            delete(db, "journal", "dialog", self._ended)
-            delete(db, "dialog", "id", self._ended)
+            erase_dialogs(db, self._ended)
             self._ended = []
 
-    def _forget(self, db: sqlite3.Connection, going_on: frozenset[int] | set[int]) -> None:
-        """Leave out dialogs whose talkers were forgotten while their turns were under way."""
-        if not going_on:
-            return
-        known = db.execute(
-            "SELECT id FROM dialog WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(going_on)),)
-        )
-        for number in going_on.difference(number for (number,) in known):
-            del self._rows[number]
-            self._journal.pop(number, None)
+
+def erase_dialogs(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    """Delete dialogs with their journals."""
+    db.execute(f"{CHAIN} DELETE FROM journal WHERE id IN (SELECT id FROM chain)", (json.dumps(list(numbers)),))  # noqa: S608
+    delete(db, "dialog", "id", numbers)
 
 
 def bury(db: sqlite3.Connection, lane: str, seq: int) -> None:
     """An event is given up: so are the dialogs that it has begun or gone on with, which nobody else would end."""
-    for (number,) in db.execute(
-        "SELECT DISTINCT d.id FROM dialog d JOIN journal j ON j.dialog = d.id, json_each(j.entries) entry"
-        " WHERE d.lane = ? AND json_extract(entry.value, '$[0]') = ?",
-        (lane, seq),
-    ).fetchall():
-        db.execute("DELETE FROM journal WHERE dialog = ?", (number,))
-        db.execute("DELETE FROM dialog WHERE id = ?", (number,))
+    there = [number for (number,) in db.execute("SELECT id FROM dialog WHERE lane = ?", (lane,))]
+    found = db.execute(
+        f"{CHAIN} SELECT DISTINCT chain.dialog FROM chain JOIN journal ON journal.id = chain.id,"  # noqa: S608
+        " json_each(journal.entries) entry WHERE json_extract(entry.value, '$[0]') = ?",
+        (json.dumps(there), seq),
+    )
+    erase_dialogs(db, [number for (number,) in found.fetchall()])
 
 
 def of_lane(db: sqlite3.Connection, lane: str) -> tuple[Dialog, ...]:
@@ -90,7 +113,10 @@ def of_lane(db: sqlite3.Connection, lane: str) -> tuple[Dialog, ...]:
 
 def entries(db: sqlite3.Connection, dialog: int) -> list[Entry]:
     """A dialog's journal."""
-    rows = db.execute("SELECT entries FROM journal WHERE dialog = ? ORDER BY n", (dialog,))
+    rows = db.execute(
+        f"{CHAIN} SELECT entries FROM chain JOIN journal ON journal.id = chain.id ORDER BY journal.id",  # noqa: S608
+        (json.dumps([dialog]),),
+    )
     return [entry for (packed,) in rows for entry in load_entries(packed)]
 
 

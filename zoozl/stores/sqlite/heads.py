@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import time
+from typing import NamedTuple
 
 MOST = 10_000
 
@@ -24,6 +25,13 @@ class Head:
         """False if the file does not have it yet."""
 
 
+class Stored(NamedTuple):
+    """Of a dialog: the end of its journal (0: it has none yet), and what it begins with."""
+
+    last: int
+    start: str
+
+
 class Heads:
     """Heads by lane, as they are in the writer's transaction. All methods belong to the writer's thread."""
 
@@ -38,7 +46,11 @@ class Heads:
         self.next_message = itertools.count(message + 1).__next__
         """A number greater than those of all messages."""
         self._conversations = itertools.count(conversation + 1)
+        (entry,) = db.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
+        self.next_entry = itertools.count(entry + 1).__next__
+        """The same for the rows of journals."""
         self._heads: dict[str, Head] = {}
+        self._dialogs: dict[int, Stored] = {}
 
     def find(self, db: sqlite3.Connection, lane: str) -> Head:
         """The head of a lane. Rows that were written before must be in the database if it was cleared meanwhile."""
@@ -57,11 +69,31 @@ class Heads:
             self._heads[lane] = head
         return head
 
+    def dialog(self, db: sqlite3.Connection, number: int) -> Stored | None:
+        """What the file has of a dialog; None if there is no such dialog."""
+        stored = self._dialogs.get(number)
+        if stored is None:
+            row = db.execute("SELECT last, start FROM dialog WHERE id = ?", (number,)).fetchone()
+            if row is not None:
+                stored = self._dialogs[number] = Stored(*row)
+        return stored
+
+    def store(self, number: int, stored: Stored) -> None:
+        """That is what it has from now on."""
+        self._dialogs[number] = stored
+
+    def end(self, number: int) -> None:
+        """A dialog is over."""
+        self._dialogs.pop(number, None)
+
     def trim(self) -> None:
         """Between two transactions: keep within bounds."""
         if len(self._heads) > MOST:
             self._heads.clear()
+        if len(self._dialogs) > MOST:
+            self._dialogs.clear()
 
     def clear(self) -> None:
         """Something else has changed conversations, or a transaction was taken back."""
         self._heads.clear()
+        self._dialogs.clear()

@@ -46,7 +46,7 @@ class Batch:
         self.outbox: list[tuple[Any, ...]] = []
         self.done: list[int] = []
         self.delivered: list[int] = []
-        self.steps = Steps()
+        self.steps = Steps(heads)
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put all rows in, and begin anew."""
@@ -63,7 +63,7 @@ class Batch:
             self.conversations = {}
         if self.messages:
             insert(db, "message", self.messages)
-            update(db, "conversation", "last", {head.conversation: head.last for head in self.moved.values()})
+            update(db, "conversation", ("last",), [(head.conversation, head.last) for head in self.moved.values()])
             self.messages, self.moved = [], {}
         if self.outbox:
             insert(db, "outbox (id, seq, n, lane, talker, address, message, at)", self.outbox)
@@ -242,7 +242,7 @@ class Commit(_Operation):
         for other in outcome.also:
             batch.finish(other.seq)
         for step in outcome.steps:
-            batch.steps.add(step)
+            batch.steps.add(db, step)
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
@@ -296,7 +296,7 @@ class Note(_Operation):
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """The dialog and its entries."""
-        batch.steps.add(self.step)
+        batch.steps.add(db, self.step)
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""

@@ -33,7 +33,7 @@ PLACES = (
     # The spaces that begin with "vault:": the character after ":" is ";".
     Place("value", ("space", "key"), "value", f"space >= '{SPACE}' AND space < '{SPACE[:-1]};'"),
     # What is secret in a dialog that waits.
-    Place("journal", ("dialog", "n"), "entries", "entries LIKE '%\"gAAAAA%'", inside=True),
+    Place("journal", ("id",), "entries", "entries LIKE '%\"gAAAAA%'", inside=True),
 )
 
 
