@@ -4,7 +4,9 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -19,11 +21,22 @@ METHODS = {"channels": ("send", "close"), "embedders": ("embed",), "stores": ("c
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+def _points(kind: str) -> metadata.EntryPoints:
+    """What installed packages offer of a kind."""
+    return _read_points(kind, tuple(sys.path))
+
+
+@lru_cache(maxsize=16)
+def _read_points(kind: str, path: tuple[str, ...]) -> metadata.EntryPoints:
+    # Once for an import path: it reads a file of every package that is installed, and a start asks several times.
+    return metadata.entry_points(group=f"zoozl.{kind}")
+
+
 def names(kind: str) -> list[str]:
     """Names that `find` knows for `kind` ("channels", "embedders" or "stores"), sorted."""
     package = importlib.import_module(f"zoozl.{kind}")
     builtin = {m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in package.NOT_LISTED}
-    return sorted(builtin | {e.name for e in metadata.entry_points(group=f"zoozl.{kind}")})
+    return sorted(builtin | {e.name for e in _points(kind)})
 
 
 def find(kind: str, name: str) -> type[Any]:
@@ -38,7 +51,7 @@ def find(kind: str, name: str) -> type[Any]:
         if ":" in name:
             module, _, attribute = name.partition(":")
             found = getattr(importlib.import_module(module), attribute)
-        elif points := metadata.entry_points(group=f"zoozl.{kind}", name=name):
+        elif points := _points(kind).select(name=name):
             found = next(iter(points)).load()
         elif name in names(kind):
             found = getattr(importlib.import_module(f"zoozl.{kind}.{name}"), KINDS[kind])

@@ -76,7 +76,7 @@ def _chatbot(config: Config, root: InterfaceRoot, options: Mapping[str, Any]) ->
     assert isinstance(dialogs, Dialogs)
     strangers = _background(config)
     try:
-        return Chatbot(
+        bot = Chatbot(
             root,
             fallback=settings.fallback,
             threshold=settings.threshold,
@@ -92,6 +92,9 @@ def _chatbot(config: Config, root: InterfaceRoot, options: Mapping[str, Any]) ->
         )
     except ConfigError as exc:
         raise config.error("fallback", str(exc)) from exc
+    # For plugins that look at the bot itself, like zoozl.plugins.explain.
+    root.companions["bot"] = bot
+    return bot
 
 
 def _background(config: Config) -> Path:

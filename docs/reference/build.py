@@ -1,8 +1,9 @@
-"""Write configuration.md from the models that check a configuration.
+"""Write configuration.md from the models that check a configuration, channels.md from what tests of channels check.
 
-`python docs/reference/build.py` does it. With --check nothing is written, and the exit code is 1 if the page is stale.
+`python docs/reference/build.py` does it. With --check nothing is written, and the exit code is 1 if a page is stale.
 """
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from zoozl.config.schema import Option, options, summary
 from zoozl.config.sections import Sections
 from zoozl.config.writing import written
 from zoozl.settings import RESERVED, TABLES, ChannelOptions, Settings
+from zoozl.testing import conformance
+from zoozl.testing.conformance.table import table as capabilities
 
-PAGE = Path(__file__).with_name("configuration.md")
+HERE = Path(__file__).parent
+TESTS = HERE.parents[1] / "tests" / "channels"
 
 INTRODUCTION = """\
 <!-- Made by docs/reference/build.py from the models in zoozl; changes here are lost. -->
@@ -40,6 +44,36 @@ zoozl config --schema > zoozl.schema.json
 
 and, in the first line of the file, `#:schema ./zoozl.schema.json`.
 """
+
+
+CHANNELS = """\
+<!-- Made by docs/reference/build.py from tests/channels/test_conformance_*.py; changes here are lost. -->
+# What the channels can do
+
+Each "yes" is one or more tests of `zoozl.testing.conformance`, run with the channel against a server or a client that
+speaks the platform's own protocol; each "no" is a property of the platform, said below. Your own channel can be
+[run against the same tests](../howto/write-a-channel.md).
+
+"""
+
+
+def channels() -> str:
+    """The text of channels.md."""
+    order = ("websocket", "slack", "email", "mattermost")
+    files = sorted(TESTS.glob("test_conformance_*.py"), key=lambda path: order.index(path.stem.rpartition("_")[2]))
+    return CHANNELS + capabilities([driver for path in files for driver in drivers(path)])
+
+
+def drivers(path: Path) -> list[type[conformance.Driver]]:
+    """Those that the tests in a file are run with, in their order."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = [value for value in vars(module).values() if isinstance(value, type)]
+    suites = [suite for suite in found if issubclass(suite, conformance.Conformance) and suite.__name__[:4] == "Test"]
+    return [suite.driver_class for suite in suites]
 
 
 def page() -> str:
@@ -84,10 +118,13 @@ def table(found: list[Option]) -> str:
 
 
 def main() -> None:
-    """Write the page, or look whether it is as it should be."""
+    """Write the pages, or look whether they are as they should be."""
+    pages = {HERE / "configuration.md": page(), HERE / "channels.md": channels()}
     if "--check" in sys.argv:
-        sys.exit(PAGE.read_text("utf-8") != page())
-    PAGE.write_text(page(), "utf-8")
+        stale = [path.name for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
+        sys.exit(f"stale: {', '.join(stale)}" if stale else 0)
+    for path, text in pages.items():
+        path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,10 @@ def fill(path, number):
                     n + 1,
                 ),
             )
-            db.execute("INSERT INTO journal VALUES (?, ?, 0, 0, ?)", (n + 1, n + 1, json.dumps([[n + 1, "ask", question.dump()]])))
+            db.execute(
+                "INSERT INTO journal VALUES (?, ?, 0, 0, ?)",
+                (n + 1, n + 1, json.dumps([[n + 1, "ask", question.dump()]])),
+            )
         db.execute("UPDATE counter SET high = ?", (10 * MANY,))
     db.close()
 

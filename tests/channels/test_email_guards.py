@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from zoozl.channels.email import guards, mime
-from zoozl.channels.loop_breaker import LoopBreaker
+from zoozl.channels.loop_breaker import BotLoops, LoopBreaker
+from zoozl.chatbot.message import Address
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 fakes = importlib.import_module("fake_smtp")
@@ -146,3 +147,15 @@ def test_what_was_silent_longest_is_forgotten():
     for key in "abc":
         breaker.count(key, 0.0)
     assert [breaker.is_open(key, 1.0) for key in "abc"] == [False, True, True]
+
+
+def test_a_bot_that_begins_a_thread_each_time_is_stopped_too():
+    loops = BotLoops()
+    for number in range(60):
+        address = Address("slack", "T1", "C1", f"{number}", "B9")
+        assert not loops.is_open(address, float(number))
+        loops.count(address, float(number))
+    assert loops.is_open(Address("slack", "T1", "C1", "new", "B9"), 60.0)
+    assert not loops.is_open(Address("slack", "T1", "C2", "new", "B9"), 60.0)
+    assert not loops.is_open(Address("slack", "T1", "C1", "new", "B8"), 60.0)
+    assert not loops.is_open(Address("slack", "T1", "C1", "new", "B9"), 661.0)

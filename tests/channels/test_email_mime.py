@@ -1,6 +1,7 @@
 """Mails taken apart: words, files and addresses, and nothing that breaks it."""
 
 import base64
+import os
 import time
 from email.message import EmailMessage
 
@@ -8,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoozl.channels.email import bounces, html_text, mime, quotes
+from zoozl.channels.email import bounces, guards, html_text, mime, quotes, trust
+from zoozl.channels.email.compose import Envelope
+from zoozl.channels.email.threads import Threads
+
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
 
 
 def parsed(text):
@@ -179,7 +185,7 @@ def test_nothing_breaks_it_or_takes_long(raw):
     assert len(mail.text) <= mime.LONGEST_TEXT
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=FUZZ or 300, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -200,6 +206,15 @@ def test_nothing_breaks_it_or_takes_long(raw):
                 b"-- \n",
                 b"From: x\nSent: y\nTo: z\nSubject: s\n",
                 b"\xff\xfe",
+                b"Reply-To: <a@y.test>, b\n",
+                b"References: <1@y> <2@y>\n",
+                b"Authentication-Results: mx.x.test; dkim=pass header.d=y.test\n",
+                b"Content-Type: multipart/report; report-type=delivery-status; boundary=B\n",
+                b"Content-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@y\nAction: failed\nStatus: 5.1.1\n",
+                b"Content-Type: multipart/alternative; boundary=B\n",
+                b'Content-Type: text/plain; format=flowed; delsp=yes; charset="x\n',
+                b"Content-Transfer-Encoding: uuencode\n",
+                b"begin 644 a\n#86)C\n \nend\n",
             ]
         )
         | st.binary(max_size=30),
@@ -211,9 +226,14 @@ def test_no_mail_raises(pieces):
     mail = mime.parse(raw)
     assert "\x00" not in mail.text
     bounces.failed(raw)
+    # And what is done with it then.
+    guards.reason_not_to_answer(mail.header, "a@y.test", mail.reply_to, {"bot@x.test"}, "bot@x.test")
+    trust.verdict(mail.header, mail.author, "mx.x.test")
+    Threads(b"k").find("", mail.in_reply_to, mail.references, mail.message_id or "own", mail.reply_to)
+    Envelope.load(Envelope.of(mail).dump())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=FUZZ or 300, deadline=None)
 @given(
     st.text(max_size=300)
     | st.lists(

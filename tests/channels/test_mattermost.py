@@ -79,6 +79,17 @@ async def test_bots_are_answered_if_that_is_wanted(site, mattermost, fake):
         assert await site.answers(1) == ["echo beep"]
 
 
+@pytest.mark.parametrize("props", [{"from_bot": "true"}, {"from_webhook": "true"}])
+async def test_a_bot_that_answers_every_answer_is_not_answered_for_ever(site, mattermost, fake, caplog, props):
+    async with mattermost(answer_bots=True):
+        root = await site.say(fake.ROBOT, fake.TOWN, "@zoozl 0", props=props)
+        for number in range(1, 15):
+            await site.say(fake.ROBOT, fake.TOWN, f"@zoozl {number}", root["id"], props=props)
+        await site.say(fake.ANNA, fake.TOWN, "@zoozl end", root["id"])
+        assert sorted(await site.answers(11)) == sorted([*(f"echo {number}" for number in range(10)), "echo end"])
+        assert "that is a loop" in caplog.text
+
+
 async def test_a_call_to_everybody_is_none_to_the_bot(site, mattermost, fake):
     async with mattermost():
         await site.say(fake.ANNA, fake.TOWN, "@all lunch")
@@ -227,6 +238,31 @@ async def test_too_many_requests_in_plain_text_wait_as_long_as_the_server_says(s
         await site.say(fake.ANNA, fake.DM, "17")
         assert await site.answers(1) == ["echo 17"]
         assert asyncio.get_running_loop().time() - begin >= 0.2
+
+
+async def test_a_server_that_counts_calls_is_called_no_more_often_than_it_takes(site, mattermost, fake):
+    async with mattermost(conf={"shutdown_timeout": 0.5}):
+        site.takes = 3
+        for number in range(12):
+            await site.say(fake.ANNA, fake.TOWN, f"@zoozl {number}")
+        begin = asyncio.get_running_loop().time()
+        assert sorted(await site.answers(12)) == sorted(f"echo {number}" for number in range(12))
+        assert asyncio.get_running_loop().time() - begin > 0.5
+        # What was under way when the first answer told of it may have been too much.
+        assert site.too_many <= 12
+
+
+async def test_too_many_requests_hold_up_every_call(site, mattermost, fake):
+    async with mattermost():
+        answer = web.Response(status=429, text="limit exceeded", headers={"Retry-After": "0.5"})
+        site.faults.append(("POST", "/posts", answer))
+        await site.say(fake.ANNA, fake.DM, "17")
+        await site.until(lambda: not site.faults)
+        begin, number = asyncio.get_running_loop().time(), len(site.requests)
+        await site.say(fake.BERT, fake.TOWN, "@zoozl 18")
+        assert sorted(await site.answers(2)) == ["echo 17", "echo 18"]
+        assert asyncio.get_running_loop().time() - begin >= 0.45
+        assert number < len(site.requests)
 
 
 async def test_an_answer_whose_receipt_was_lost_is_not_said_twice(site, mattermost, fake):

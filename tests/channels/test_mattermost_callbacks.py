@@ -275,6 +275,16 @@ async def test_a_role_of_the_configuration_opens_what_is_for_it(site, mattermost
         assert sorted(await site.answers(2)) == ["Sorry, you may not use this.", "the secret"]
 
 
+async def test_an_admin_of_the_configuration_is_told_why_and_others_are_not(site, mattermost, fake):
+    conf = {"extensions": ["fake_desk", "zoozl.plugins.explain"]}
+    async with mattermost(conf, roles={"admin": ["anna"]}):
+        await site.say(fake.ANNA, fake.DM, "!explain lunch")
+        (answer,) = await site.answers(1)
+        assert '-> Lunch, by rule 7 of 8, nearest alias: "lunch", score 1.00' in answer
+        await site.say(fake.BERT, fake.TOWN, "@zoozl !explain lunch")
+        assert "score" not in (await site.answers(2))[1]
+
+
 async def test_strangers_can_neither_click_nor_command(site, desk, fake):
     async with desk(access="closed", allow=["anna"], refusal="Not for you.") as (_, post):
         status, answer = await post("command", command(fake, "17", user_id=fake.BERT), form=True)

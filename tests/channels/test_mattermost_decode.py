@@ -1,6 +1,7 @@
 """Mattermost's frames, posts and requests as values: whatever comes, it is a value or a DecodeError."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,8 @@ from zoozl.channels.mattermost import decode, encode, taking, verify
 from zoozl.channels.mattermost.taking import Me
 from zoozl.chatbot.message import Message
 
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
 ME = Me("botid", ("zoozl", "ai-bot"))
 POST = {
     "id": "p1",
@@ -48,7 +51,7 @@ def test_mentions_that_are_no_list_in_json_are_an_error(mentions):
         decode.posted({"post": json.dumps(POST), "mentions": mentions})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=FUZZ or 300, deadline=None)
 @given(st.text(max_size=200) | JSON.map(json.dumps))
 def test_any_frame_is_a_frame_or_an_error(text):
     try:
@@ -57,7 +60,7 @@ def test_any_frame_is_a_frame_or_an_error(text):
         pass
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=FUZZ or 500, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.booleans())
 def test_any_post_is_a_post_or_an_error(changes, whole):
     raw = {**POST, **changes} if whole else changes
@@ -70,7 +73,7 @@ def test_any_post_is_a_post_or_an_error(changes, whole):
     post.text.encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=FUZZ or 300, deadline=None)
 @given(st.dictionaries(st.sampled_from(ASKED), JSON | st.just("a1")))
 def test_any_callback_is_one_or_an_error(raw):
     try:
@@ -81,7 +84,7 @@ def test_any_callback_is_one_or_an_error(raw):
         verify.unseal(b"key", "action", click.sealed, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=FUZZ or 200, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_no_callback(body):
     try:
@@ -90,7 +93,7 @@ def test_any_bytes_are_no_callback(body):
         pass
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=FUZZ or 300, deadline=None)
 @given(JSON)
 def test_any_list_of_posts_is_one_or_an_error(raw):
     try:
@@ -100,7 +103,22 @@ def test_any_list_of_posts_is_one_or_an_error(raw):
         pass
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=FUZZ or 300, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["command", "text", "user_id", "user_name", "channel_id", "channel_name", "trigger_id"]),
+        st.text(max_size=20) | st.just("a1"),
+    ),
+    st.text(max_size=30).map("https://mm.test/hooks/commands/".__add__),
+)
+def test_any_command_is_one_or_an_error(form, url):
+    try:
+        decode.command({**form, "response_url": url})
+    except decode.DecodeError:
+        pass
+
+
+@settings(max_examples=FUZZ or 300, deadline=None)
 @given(st.text(max_size=80))
 def test_nothing_opens_but_what_was_sealed(text):
     with pytest.raises(verify.Forged):

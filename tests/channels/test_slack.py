@@ -291,6 +291,36 @@ async def test_too_many_calls_are_waited_for_and_the_order_is_kept(bot, slack):
         assert len(texts) == len(set(texts)) + 1
 
 
+async def test_a_channel_gets_posts_at_the_rate_that_slack_takes_and_another_does_not_wait(bot, slack):
+    async with bot(room_rate=5, reply_in_thread=False) as talk:
+        begun = time.monotonic()
+        for number in range(8):
+            # Talkers of their own: their conversations do not wait for each other.
+            await talk.say(f"{MENTION} {number}", **IN_ROOM, user=f"U{number}", event_type="app_mention")
+        await talk.say("alone", channel="D9", user="U9")
+        await slack.until(lambda: any(said["text"] == "echo alone" for said in slack.said()))
+        assert time.monotonic() - begun < 0.5
+        assert len(slack.said()) < 9
+        said = await slack.next_said(9)
+        assert time.monotonic() - begun >= 0.6
+        # Places in the line are given in the order in which the answers were ready.
+        assert {one["text"] for one in said} == {*(f"echo {number}" for number in range(8)), "echo alone"}
+
+
+async def test_too_many_posts_in_a_channel_hold_up_that_channel_only(bot, slack):
+    async with bot() as talk:
+        slack.refuse("chat.postMessage", "ratelimited", 429, {"Retry-After": "1"})
+        begun = time.monotonic()
+        await talk.say("one")
+        await slack.next_said()
+        await talk.say("two", thread_ts="1700000000.000001")
+        await talk.say("other", channel="D2", user="U2")
+        assert [said["channel"] for said in await slack.next_said(2)] == ["D1", "D2"]
+        assert time.monotonic() - begun < 0.9
+        await slack.next_said(4)
+        assert time.monotonic() - begun >= 1.0
+
+
 @pytest.mark.parametrize(("error", "status"), [("internal_error", 200), ("", 503), ("invalid_auth", 200)])
 async def test_what_may_pass_is_tried_again(bot, slack, error, status):
     async with bot() as talk:

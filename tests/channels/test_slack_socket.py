@@ -22,7 +22,7 @@ async def slack():
 def bot(serve, slack):
     @asynccontextmanager
     async def start():
-        table = {"app_token": APP_TOKEN, "bot_token": TOKEN, "base_url": slack.base_url}
+        table = {"app_token": APP_TOKEN, "bot_token": TOKEN, "base_url": slack.base_url, "room_rate": 0}
         async with serve(extensions=["slack_plugins"], slack=table, websocket_port=0) as server:
             await slack.until(lambda: slack.sockets)
             yield server

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import time
 from collections import deque
@@ -75,6 +76,9 @@ class FakeMattermost:
         """(method, part of the path, answer): the next request like that gets the answer, or is cut off for None."""
         self.swallow = deque()
         """Parts of paths: the next request like that is done, and its answer never arrives."""
+        self.takes = None
+        """Calls at once, as a server takes them that counts them, and gives ten back each second; None for any number."""
+        self.too_many = 0
         self.token_works = True
         self.reads_header = True
         self.pongs = True
@@ -85,6 +89,7 @@ class FakeMattermost:
         self._pending = {}
         self._next = 0
         self._clock = 0
+        self._left = None
         self._changed = asyncio.Condition()
 
     # What happens on the site
@@ -214,6 +219,28 @@ class FakeMattermost:
         path = request.path.removeprefix("/sub")
         if path.endswith("/websocket"):
             return await self.websocket(request)
+        if self.takes is None:
+            return await self.serve_call(request, path)
+        headers = self.count()
+        if "Retry-After" in headers:
+            self.too_many += 1
+            return web.Response(status=429, text="limit exceeded\n", headers=headers)
+        answer = await self.serve_call(request, path)
+        answer.headers.update(headers)
+        return answer
+
+    def count(self):
+        """The headers that tell how many calls are left."""
+        now = time.monotonic()
+        left, at = self._left or (self.takes, now)
+        left = min(self.takes, left + (now - at) * 10)
+        taken = left >= 1
+        self._left = (left - taken, now)
+        found = {"X-RateLimit-Limit": str(self.takes), "X-RateLimit-Remaining": str(int(left - taken))}
+        found["X-RateLimit-Reset"] = str(math.ceil((self.takes - left) / 10))
+        return found if taken else {**found, "Retry-After": str(math.ceil((1 - left) / 10))}
+
+    async def serve_call(self, request, path):
         body = None
         if request.content_type == "application/json":
             body = json.loads(await request.read() or b"null")

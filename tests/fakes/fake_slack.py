@@ -30,6 +30,8 @@ class FakeSlack:
 
     def __init__(self):
         self.calls = []
+        self.done = []
+        """The calls that got the usual answer."""
         self.answers = defaultdict(deque)
         self.files = {}
         """path -> (status, headers, body) for those who have the token."""
@@ -67,6 +69,7 @@ class FakeSlack:
         if self.answers[method]:
             status, headers, answer = self.answers[method].popleft()
             return web.json_response(answer, status=status, headers=headers)
+        self.done.append((method, body))
         return web.json_response({"ok": True, **self._usual(method, body)}, headers={"X-OAuth-Scopes": self.scopes})
 
     def _usual(self, method, body):
@@ -235,8 +238,9 @@ async def fake_slack():
 
 
 def settings(slack, **options):
-    """The table [slack] of a bot that this fake takes for its own."""
-    return {"port": 0, "bot_token": TOKEN, "signing_secret": SECRET, "base_url": slack.base_url, **options}
+    """The table [slack] of a bot that this fake takes for its own. It counts nobody's posts."""
+    table = {"port": 0, "bot_token": TOKEN, "signing_secret": SECRET, "base_url": slack.base_url, "room_rate": 0}
+    return table | options
 
 
 @asynccontextmanager

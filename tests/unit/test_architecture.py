@@ -36,6 +36,8 @@ ALLOWED = {
     "routes": {"errors", "registry", "chatbot", "config", "server", "testing"},
     "torture": {"errors", "chatbot", "config", "storage", "stores"},
 }
+# What channels have in common.
+SHARED = tuple(f"channels.{name}" for name in ("access", "bucket", "http", "loop_breaker", "pace"))
 SIBLINGS = ("channels", "embedders", "stores", "plugins")
 FREE = {"__init__", "__main__", "server", "cli", "cli_store", "cli_torture"}
 FREE |= {"checks", "cli_completion", "cli_config", "cli_doctor", "cli_init", "cli_new", "cli_slack", "cli_vault"}
@@ -77,8 +79,7 @@ def test_every_arrow_points_the_right_way(path):
                 # A build script belongs to the module that it builds for, the modules of a package to each other.
                 own = module.replace("build_", "")
                 same_package = target.split(".")[:2] == module.split(".")[:2]
-                common = ("channels.http", "channels.access", "channels.reconnect", "channels.loop_breaker")
-                shared = target in (own, *common) or target.startswith("channels.render")
+                shared = target in (own, *SHARED) or target.startswith("channels.render")
                 assert same_package or shared, f"{module} imports its sibling {target}"
             continue
         allowed = ALLOWED[part]

@@ -1,5 +1,6 @@
 """What Slack sends, decoded: signatures, events, commands, interactions. Nothing makes it raise anything but Malformed."""
 
+import os
 import time
 
 import pytest
@@ -29,7 +30,9 @@ VECTORS = [
         "v0=b99e08af5d291b6f5603b1be99813618c45e017e46874ccecb6615b43534330b",
     ),
 ]
-relaxed = settings(max_examples=200, deadline=None, database=None)
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
+relaxed = settings(max_examples=FUZZ or 200, deadline=None, database=None)
 
 
 # Signatures
@@ -278,6 +281,27 @@ def test_no_payload_makes_the_decoders_stumble(value, event):
                 continue
             if isinstance(found, Said):
                 readable(found.text, found.me)
+
+
+@relaxed
+@given(
+    st.dictionaries(
+        st.sampled_from(["team_id", "channel_id", "user_id", "command", "text", "response_url", "trigger_id"]),
+        st.sampled_from(["T1", "1.2.a", "/x", "https://hooks.slack.com/commands/1"]) | st.text(max_size=20),
+    )
+)
+def test_no_form_makes_the_decoder_stumble(form):
+    try:
+        found = decode_command(form)
+    except Malformed:
+        return
+    may_respond(found.response_url, "https://slack.com/api/")
+
+
+@relaxed
+@given(st.text(st.sampled_from("<>@#!|&;amp ltgU1^\u200b/:.\n"), max_size=80) | st.text(max_size=80))
+def test_any_text_can_be_read(text):
+    assert isinstance(readable(text, "U1"), str)
 
 
 # Options

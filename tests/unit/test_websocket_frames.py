@@ -2,9 +2,10 @@
 
 import base64
 import json
+import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoozl.channels.websocket.encode import encode, encode_error, encode_stream, shown
@@ -153,14 +154,18 @@ def test_a_file_name_is_its_last_part(name):
     assert decode(frame).files[0].filename == "passwd"
 
 
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
 )
 
 
+@settings(max_examples=FUZZ or 100, deadline=None)
 @given(
-    st.text()
+    st.text(max_size=200)
     | json_values.map(json.dumps)
     | st.dictionaries(
         st.sampled_from(["text", "files", "hello", "ack", "id", "auth", "operation", "choice", "form"]), json_values

@@ -6,9 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 
 from zoozl.chatbot.lru import LRU
+from zoozl.chatbot.message import Address
 
 # Conversations that are counted; the one that was silent longest is forgotten first.
 MOST = 10_000
+# How often another bot is answered, so many times in so many seconds: in a conversation, in all threads of a room.
+IN_CONVERSATION = ((10, 60.0), (200, 86_400.0))
+IN_ROOM = ((60, 600.0), (1_000, 86_400.0))
 
 
 class LoopBreaker:
@@ -39,3 +43,27 @@ class LoopBreaker:
             times = deque(maxlen=self._counted)
             self._times.put(key, times)
         times.append(now)
+
+
+class BotLoops:
+    """How often other bots have been answered. One that begins a thread each time is in a loop as well."""
+
+    def __init__(self) -> None:
+        self._conversations = LoopBreaker(IN_CONVERSATION)
+        self._rooms = LoopBreaker(IN_ROOM)
+
+    def is_open(self, address: Address, now: float) -> bool:
+        """Whether the bot that talks at `address` is not to be answered for a while."""
+        conversation, room = _keys(address)
+        return self._conversations.is_open(conversation, now) or self._rooms.is_open(room, now)
+
+    def count(self, address: Address, now: float) -> None:
+        """It is answered once more."""
+        conversation, room = _keys(address)
+        self._conversations.count(conversation, now)
+        self._rooms.count(room, now)
+
+
+def _keys(address: Address) -> tuple[str, str]:
+    room = f"{address.account}:{address.room}:{address.talker}"
+    return f"{room}:{address.thread}", room

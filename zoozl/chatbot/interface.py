@@ -50,6 +50,8 @@ class Interface:
     """Seconds that one turn may take; None takes `turn_timeout` of the configuration."""
     roles: Collection[str] = ()
     """Only for those who have proved one of these roles (`package.identity.roles`); empty is for everybody."""
+    hidden: bool = False
+    """With `roles`: its commands do not exist for everybody else, instead of being refused."""
 
     dm_only: bool = False
     """Only in a direct conversation; elsewhere it refuses politely and offers to go on there."""
@@ -100,6 +102,7 @@ class Plugin:
         "decides",
         "dm_only",
         "hears_end",
+        "hidden",
         "idle_timeout",
         "interface",
         "interruptible",
@@ -136,6 +139,7 @@ class Plugin:
         self.debounce = (_seconds(interface, self.name, "debounce") if interface.debounce else None) or 0.0
         self.hears_end = type(interface).on_end is not Interface.on_end
         self.roles = _roles(interface)
+        self.hidden = bool(interface.hidden)
         _check_methods(interface, self.name)
         self._consume: Callable[..., Any] = interface.consume
         self.is_async = inspect.iscoroutinefunction(interface.consume)

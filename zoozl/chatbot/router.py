@@ -178,6 +178,9 @@ class Router:
             decided = self._literal(text)
             if decided is not None and len(text) <= LONGEST_CACHED:
                 self._decided.put(text, decided)
+        hidden = decided if decided is not None and self._is_hidden(decided, identity) else None
+        if hidden is not None:
+            decided = None
         if literal and decided is not None and decided.rule is Rule.CANCEL:
             decided = decided if text.strip().casefold() in CANCEL_COMMANDS else None
         if decided is not None and decided.rule in LITERAL:
@@ -194,6 +197,9 @@ class Router:
             log.warning("no plugin holds the alias of a subject that was going on; the message is routed afresh")
         unknown = self._unknown_command(text, identity) if text.lstrip()[:1] in commands.MARKS else None
         route = unknown or decided or await self._nearest(text)
+        if hidden is not None and len(text) <= LONGEST_CACHED:
+            # What was decided is for those who may use it.
+            self._decided.put(text, hidden)
         return route if route.rule is not Rule.UNSURE else await self._usable(route, text, identity)
 
     def _literal(self, text: str) -> Route | None:
@@ -203,12 +209,22 @@ class Router:
         command = commands.find(text, self._commands)
         return Route(self._plugins.table[command], command, 1.0, Rule.COMMAND) if command is not None else None
 
+    def _is_hidden(self, route: Route, identity: Identity | None) -> bool:
+        """Whether a command is to be as if there were none."""
+        plugin = route.plugin
+        return (
+            route.rule is Rule.COMMAND and plugin is not None and plugin.hidden and not may_use(identity, plugin.roles)
+        )
+
     def _unknown_command(self, text: str, identity: Identity | None) -> Route | None:
         """What looks like a command but for a letter or two, and is no phrase of a plugin either."""
         if len(text) < LONGEST_CACHED and _letters(text) in self._exact:
             return None
         usable = [name for name, alias in self._commands.items() if may_use(identity, self._plugins.table[alias].roles)]
-        found = commands.nearest(text, self._commands, usable)
+        known = [
+            name for name in self._commands if name in usable or not self._plugins.table[self._commands[name]].hidden
+        ]
+        found = commands.nearest(text, known, usable)
         return Route(None, found[0], 0.0, Rule.UNKNOWN_COMMAND, near=found[1]) if found is not None else None
 
     async def _score_cancel(self, text: str) -> float:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import mimetypes
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.headerregistry import Address as Mailbox
 from email.message import EmailMessage
-from email.policy import SMTP
 from html import escape
 from urllib.parse import quote
 
 from zoozl.channels.email import mime
+from zoozl.channels.email.policy import SMTP
 from zoozl.channels.render.html import to_html
 from zoozl.chatbot.message import Message, MessagePart
 from zoozl.chatbot.question import Kind
@@ -123,6 +124,10 @@ def compose(
         mail.add_alternative(_unicode(page), subtype="html", cte="quoted-printable")
     for file in files:
         _attach(mail, file)
+    for part in mail.walk():
+        if part.is_multipart():
+            # Nobody can have written it into a text; the library would look whether somebody has.
+            part.set_boundary(f"=_{secrets.token_hex(16)}")
     return mail
 
 
@@ -181,9 +186,11 @@ def _attach(mail: EmailMessage, file: MessagePart) -> None:
     )
 
 
-def _mailbox(address: str, name: str) -> Mailbox:
+def _mailbox(address: str, name: str) -> Mailbox | str:
+    """For a field; an address that is as addresses are need not be looked into again."""
     local, _, domain = address.rpartition("@")
-    return Mailbox(name, username=local, domain=domain)
+    mailbox = Mailbox(name, username=local, domain=domain)
+    return str(mailbox) if mime.ADDRESS.fullmatch(address) else mailbox
 
 
 def _words(text: str) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import Envelope, Session
 
 log = logging.getLogger(__name__)
 
-# It tells every command, with addresses, as news.
-logging.getLogger("mail.log").setLevel(logging.WARNING)
+# It tells every command, with addresses, as news, and what it does not understand, of any length, as warnings.
+logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 MOST_RECIPIENTS = 100
+UNPRINTABLE = re.compile(r"[^\x20-\x7e\r\n]|\r(?!\n)|(?<!\r)\n")
 TEMPORARY = "451 4.3.0 Temporary failure, try again later"
 
 
@@ -89,16 +92,21 @@ class Connection(LMTP):
         self._connections = connections
         self._most = most
         self._answers_data = False
+        # aiosmtpd's is one for all connections, and what one of them says changes it.
+        self.command_size_limits = defaultdict(lambda: self.command_size_limit)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """One more; beyond the limit it is told to come back later."""
+        out = cast("asyncio.WriteTransport", transport)
         if len(self._connections) >= self._most:
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
-            transport.close()
+            out.write(b"421 4.3.2 Too many connections, try again later\r\n")
+            out.close()
             return
         self._connections.add(self)
         super().connection_made(transport)
+        assert self._handler_coroutine is not None
+        # aiosmtpd closes it only if the session has begun when the client is gone again.
+        self._handler_coroutine.add_done_callback(lambda _: out.close())
 
     def connection_lost(self, error: Exception | None) -> None:
         """One fewer."""
@@ -110,6 +118,15 @@ class Connection(LMTP):
         """The client has said all it wanted to."""
         return super().eof_received() if self in self._connections else None
 
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        """(address, parameters) of a command; (None, None) for what is no address."""
+        try:
+            found: tuple[str | None, str | None] = super()._getaddr(arg)
+        except IndexError:
+            # The standard library's parser looks behind the end of "<" and the like.
+            return None, None
+        return found
+
     async def push(self, status: str | bytes) -> None:
         """Send a reply; after DATA there is one for each recipient."""
         text = status if isinstance(status, str) else status.decode("ascii", "replace")
@@ -118,7 +135,8 @@ class Connection(LMTP):
             count = len(self.envelope.rcpt_tos) if self.envelope is not None else 1
             if "\r\n" not in text and count > 1:
                 text = "\r\n".join([text] * count)
-        await super().push(text)
+        # aiosmtpd repeats what it does not understand.
+        await super().push(UNPRINTABLE.sub("?", text))
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - named by aiosmtpd
         """Read a mail in large pieces; aiosmtpd's own keeps an object for every line."""

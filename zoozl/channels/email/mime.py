@@ -83,13 +83,13 @@ def header_of(raw: bytes) -> Part | None:
 def parse(raw: bytes) -> Mail:
     """Take a mail apart. Whatever is broken in it is left out, or read as text."""
     length = _length_of_header(raw)
-    header = _header(raw[:length])
-    if header is None:
-        header = email.message.Message()
-    body = None
+    header = body = None
     if not _too_much(raw):
         try:
-            body = _Body(email.message_from_bytes(raw))
+            message = email.message_from_bytes(raw)
+            body = _Body(message)
+            if length <= LONGEST_HEADER + 4:
+                header = message
         except (
             RecursionError,
             ValueError,
@@ -102,6 +102,8 @@ def parse(raw: bytes) -> Mail:
         ):
             # The parser has faults of its own with what is broken on purpose.
             body = None
+    if header is None:
+        header = _header(raw[:length]) or email.message.Message()
     if body is None:
         body = _Body(None)
         body.add_text(_decode(raw[length : length + LONGEST_FLAT], "utf-8"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ssl
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
 
 import aiosmtplib
 
 from zoozl.channels.email.options import Options
+from zoozl.channels.email.policy import SMTP, SMTPUTF8
 from zoozl.errors import ConfigError, DeliveryError, Undeliverable
 
 # Seconds until the next try, by the number of those that failed; together more than half a day.

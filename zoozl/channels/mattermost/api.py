@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from zoozl.channels.pace import ANY, Pace
 from zoozl.errors import DeliveryError, Undeliverable
 
 # Seconds.
@@ -21,6 +22,10 @@ LONGEST_WAIT = 300.0
 # Bytes of an answer: a thousand posts of full length.
 MOST_BYTES = 80 << 20
 PAGE = 200
+# Calls a second, and at once, that a server takes which counts them and does not say how many.
+RATE, AT_ONCE = 10.0, 100.0
+MOST_AT_ONCE = 1e6
+CALLS = "a call to the server"
 
 
 class BadToken(DeliveryError):
@@ -42,6 +47,7 @@ class TooLarge(Rejected):
 class Api:
     """Calls with the bot's token. Every method raises DeliveryError, BadToken or Rejected.
 
+    A server that counts calls says so in its answers; from then on they wait for their turn.
     To be made on the loop it is used on.
     """
 
@@ -52,6 +58,7 @@ class Api:
         self.session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {token}"}, cookie_jar=aiohttp.DummyCookieJar(), timeout=TIMEOUT
         )
+        self._pace = Pace(lambda _: ANY)
         self.server_time = 0
         """Milliseconds since the epoch by the server's clock, at its last answer; whole seconds."""
 
@@ -59,13 +66,20 @@ class Api:
         """One call, its answer read from JSON."""
         return _json(path, await self._send(method, self._base + path, json=body, params=query))
 
-    async def _send(self, method: str, url: str, **options: Any) -> bytes:
+    def free(self) -> bool:
+        """Whether a call would not have to wait: for what is better left undone than late."""
+        return self._pace.free(CALLS)
+
+    async def _send(self, method: str, url: str, *, most: int = MOST_BYTES, key: str = "", **options: Any) -> bytes:
+        """One request; who comes again with the same `key` has kept the place in the line."""
+        await self._pace.turn(CALLS, key)
         try:
             async with self.session.request(method, url, allow_redirects=False, **options) as answer:
                 self._note_time(answer)
+                self._note_limit(answer)
                 if answer.status >= 300:
                     raise await _fault(answer)
-                return await _read(answer, MOST_BYTES)
+                return await _read(answer, most)
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise DeliveryError(f"{method} {_short(url)}: {type(exc).__name__}") from exc
 
@@ -74,6 +88,19 @@ class Api:
             self.server_time = int(parsedate_to_datetime(answer.headers["Date"]).timestamp() * 1000)
         except (KeyError, ValueError):
             pass  # a proxy took it away; the time before is good enough
+
+    def _note_limit(self, answer: aiohttp.ClientResponse) -> None:
+        try:
+            at_once, left = (float(answer.headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining"))
+            told = 1 <= at_once <= MOST_AT_ONCE and left >= 0
+        except (KeyError, ValueError):
+            told = False
+        if told:
+            self._pace.learn(CALLS, (at_once, at_once / RATE), left)
+        if answer.status == 429:
+            if not told:
+                self._pace.learn(CALLS, (AT_ONCE, AT_ONCE / RATE), 0.0)
+            self._pace.pause(CALLS, _retry_after(answer.headers))
 
     async def me(self) -> Any:
         """The bot's own user."""
@@ -119,7 +146,8 @@ class Api:
 
     async def create_post(self, body: Mapping[str, Any]) -> Any:
         """Say something."""
-        return await self.call("POST", "/posts", body)
+        key = str(body.get("pending_post_id", ""))
+        return _json("/posts", await self._send("POST", f"{self._base}/posts", json=body, key=key))
 
     async def patch_post(self, post_id: str, body: Mapping[str, Any]) -> Any:
         """Change what a post has of `body`."""
@@ -153,15 +181,7 @@ class Api:
 
     async def download(self, file_id: str, most: int) -> bytes:
         """The bytes of a file. Raises TooLarge for more than `most` of them."""
-        try:
-            async with self.session.get(
-                f"{self._base}/files/{file_id}", allow_redirects=False, timeout=FILE_TIMEOUT
-            ) as answer:
-                if answer.status >= 300:
-                    raise await _fault(answer)
-                return await _read(answer, most)
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise DeliveryError(f"GET /files/{file_id}: {type(exc).__name__}") from exc
+        return await self._send("GET", f"{self._base}/files/{file_id}", most=most, timeout=FILE_TIMEOUT)
 
     async def close(self) -> None:
         """Let go of all connections."""

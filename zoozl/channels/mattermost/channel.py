@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from zoozl.backoff import Backoff
 from zoozl.channels.access import Access
+from zoozl.channels.loop_breaker import BotLoops
 from zoozl.channels.mattermost import decode, taking, verify
 from zoozl.channels.mattermost.api import Api, BadToken, Rejected
 from zoozl.channels.mattermost.callbacks import Callbacks
@@ -25,7 +27,6 @@ from zoozl.channels.mattermost.link import PATIENCE, Link, Lost
 from zoozl.channels.mattermost.options import Options
 from zoozl.channels.mattermost.speaking import HOOK, Speaker
 from zoozl.channels.mattermost.taking import Me
-from zoozl.backoff import Backoff
 from zoozl.chatbot.core import Chatbot
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message, MessagePart
@@ -65,6 +66,7 @@ class Channel:
         self._token = options.token.get_secret_value()
         self.key = verify.key_of(self._token)
         self._access = Access(options)
+        self._loops = BotLoops()
         self._intake = Intake(self._take)
         self._mark = Mark(bot.root.store, name)
         self._backoff = Backoff(options.reconnect_delay)
@@ -310,6 +312,11 @@ class Channel:
                 # Directly: what is said in a thread would make the bot know it.
                 self._bot.tell(Address(self.name, talker=post.user_id), words)
             return
+        if post.from_bot:
+            if self._loops.is_open(address, time.monotonic()):
+                log.warning("[%s] bot %s is not answered any more for a while: that is a loop", self.name, post.user_id)
+                return
+            self._loops.count(address, time.monotonic())
         files = await self._files(post, address)
         parts = [MessagePart(taking.words(post.text, me)), *files]
         message = Message(parts, str(identity.claims.get("username", "")), post.created / 1000, post.id)

@@ -141,6 +141,8 @@ class Speaker:
         text = encode.harmless(text)
         if not text.strip() or len(text) > encode.LONGEST_POST or address.thread.startswith(HOOK):
             return
+        if not self._api.free():
+            return
         now = asyncio.get_running_loop().time()
         growing = self._growing.get(key)
         if growing is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from zoozl.channels.pace import ANY, Pace
 from zoozl.channels.slack.options import API, Options
 from zoozl.errors import ConfigError, DeliveryError, Undeliverable
 
@@ -24,7 +24,13 @@ CALL_TIMEOUT, CONNECT_TIMEOUT = 20.0, 10.0
 # Seconds to wait when Slack says "too many" without saying how long.
 USUAL_PAUSE = 30.0
 LONGEST_PAUSE = 3_600.0
-MOST_PAUSES = 1_000
+# Calls of a method a minute that Slack takes at least (its tiers); a quarter of them may come at once.
+USUAL_RATE = 50.0
+RATES = {"chat.startStream": 20.0, "chat.stopStream": 20.0}
+RATES |= dict.fromkeys(("chat.appendStream", "chat.postEphemeral", "files.upload", "views.open"), 100.0)
+AT_ONCE = 0.25
+# Posts in one channel are counted by the second; a few more at once are forgiven.
+POST, POSTS_AT_ONCE = "chat.postMessage", 5.0
 # Codes that may be gone at the next try. An operator can mend the credentials while replies wait.
 TEMPORARY = {"accesslimited", "fatal_error", "internal_error", "ratelimited", "rate_limited", "request_timeout"}
 TEMPORARY |= {"service_unavailable", "team_added_to_org"}
@@ -69,7 +75,7 @@ class Api:
         self._options = options
         self._base = (options.base_url or API).rstrip("/") + "/"
         self._client: AsyncWebClient | None = None
-        self._pauses: dict[tuple[str, str], float] = {}
+        self._pace = Pace(self._limit)
         self.me: Me | None = None
 
     @property
@@ -108,16 +114,16 @@ class Api:
         """The proxy that the environment names."""
         return self.open().proxy
 
-    async def call(self, method: str, body: Mapping[str, Any], *, read: bool = False) -> dict[str, Any]:
-        """Slack's answer. `read` for methods that take no JSON.
+    async def call(self, method: str, body: Mapping[str, Any], *, read: bool = False, key: str = "") -> dict[str, Any]:
+        """Slack's answer, once it is the turn of this call. `read` for methods that take no JSON.
 
         Raises Refused, Unauthorized, or DeliveryError with what Slack asks to wait, also for a pause that it has asked
-        for before.
+        for before. Who comes again with the same `key` has kept the place in the line.
         """
-        place = (method, str(body.get("channel", "")))
-        self._check_pause(place)
+        name = _name(method, str(body.get("channel", "")))
+        await self._pace.turn(name, key)
         filled = {key: value for key, value in body.items() if value is not None}
-        with self.translated(method, place):
+        with self.translated(method, name):
             client = self.open()
             if read:
                 response = await client.api_call(method, http_verb="GET", params=filled)
@@ -125,24 +131,33 @@ class Api:
                 response = await client.api_call(method, json=filled)
         return dict(response.data) if isinstance(response.data, dict) else {}
 
-    def _check_pause(self, place: tuple[str, str]) -> None:
-        until = self._pauses.get(place)
-        if until is None:
-            return
-        left = until - asyncio.get_running_loop().time()
-        if left > 0:
-            raise DeliveryError(f"Slack has asked for a pause of {place[0]}", left)
-        del self._pauses[place]
+    def free(self, method: str, channel: str = "") -> bool:
+        """Whether a call would not have to wait: for what is better left undone than late."""
+        return self._pace.free(_name(method, channel))
+
+    async def turn(self, method: str) -> None:
+        """Wait until more of `method` is taken, for what is not done by `call`. Raises DeliveryError."""
+        await self._pace.turn(_name(method))
+
+    def _limit(self, name: str) -> tuple[float, float]:
+        if name.startswith(POST):
+            rate = self._options.room_rate
+            return (max(POSTS_AT_ONCE, rate), max(POSTS_AT_ONCE, rate) / rate) if rate else ANY
+        rate = RATES.get(name, USUAL_RATE)
+        return rate * AT_ONCE, 60.0 * AT_ONCE
 
     @contextlib.contextmanager
-    def translated(self, method: str, place: tuple[str, str]) -> Iterator[None]:
-        """What slack-sdk and aiohttp raise within, as Refused, Unauthorized or DeliveryError."""
+    def translated(self, method: str, name: str = "") -> Iterator[None]:
+        """What slack-sdk and aiohttp raise within, as Refused, Unauthorized or DeliveryError.
+
+        `name` is what has to wait if Slack says "too many", if not the method.
+        """
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
             yield
         except SlackApiError as exc:
-            raise self._error(method, place, exc.response) from exc
+            raise self._error(method, name or method, exc.response) from exc
         except SlackClientError as exc:
             raise DeliveryError(f"Slack's {method} failed: {type(exc).__name__}") from exc
         except TimeoutError as exc:
@@ -151,15 +166,13 @@ class Api:
             # Their texts may hold addresses with secrets in them.
             raise DeliveryError(f"Slack's {method} cannot be reached: {type(exc).__name__}") from exc
 
-    def _error(self, method: str, place: tuple[str, str], response: Any) -> Exception:
+    def _error(self, method: str, name: str, response: Any) -> Exception:
         status = getattr(response, "status_code", None) or getattr(response, "status", 0)
         data = getattr(response, "data", None)
         code = str(data.get("error") or "") if isinstance(data, dict) else ""
         if status == 429 or code in ("ratelimited", "rate_limited"):
             seconds = _seconds(getattr(response, "headers", {}))
-            while len(self._pauses) >= MOST_PAUSES:
-                del self._pauses[next(iter(self._pauses))]
-            self._pauses[place] = asyncio.get_running_loop().time() + seconds
+            self._pace.pause(name, seconds)
             return DeliveryError(f"Slack takes no more {method} for {seconds:.0f} s", seconds)
         if code in CREDENTIALS:
             needed = str(data.get("needed") or "") if isinstance(data, dict) else ""
@@ -174,7 +187,7 @@ class Api:
 
     async def introduce_with_scopes(self) -> tuple[Me, frozenset[str]]:
         """The same, with what the token may do; nothing if Slack does not tell. Raises as `call`."""
-        with self.translated("auth.test", ("auth.test", "")):
+        with self.translated("auth.test"):
             answer = await self.open().api_call("auth.test")
         self.me = Me(*(str(answer.get(key) or "") for key in ("user_id", "bot_id", "team_id")))
         granted = {name.lower(): value for name, value in dict(answer.headers).items()}.get("x-oauth-scopes", "")
@@ -183,7 +196,7 @@ class Api:
     async def socket_url(self) -> str:
         """A new address for Socket Mode, good for one connection. Raises as `call`."""
         assert self._options.app_token is not None
-        with self.translated("apps.connections.open", ("apps.connections.open", "")):
+        with self.translated("apps.connections.open"):
             answer = await self.open().apps_connections_open(app_token=self._options.app_token.get_secret_value())
         return str(answer.get("url") or "")
 
@@ -191,6 +204,11 @@ class Api:
         """End the session."""
         if self._client is not None and self._client.session is not None:
             await self._client.session.close()
+
+
+def _name(method: str, channel: str = "") -> str:
+    """What a call is counted as: posts by their channel, all else by its method."""
+    return f"{POST} {channel}" if method == POST else method
 
 
 def _seconds(headers: Any) -> float:

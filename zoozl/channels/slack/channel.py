@@ -171,6 +171,8 @@ class Channel:
         if not self._shows_status or not address.thread or address.thread.startswith(ASIDE):
             return
         channel = await self._delivery.channel_of(address)
+        if not self._api.free("assistant.threads.setStatus"):
+            return
         body = {"channel_id": channel, "thread_ts": address.thread, "status": "is thinking…" if on else ""}
         try:
             await self._api.call("assistant.threads.setStatus", body)

@@ -81,14 +81,14 @@ class Delivery:
                 if aside:
                     await self._aside(address, payload, message)
                 else:
-                    await self._post(address, payload, message, growing if number == 0 else None)
+                    await self._post(address, payload, message, growing if number == 0 else None, f"{key}-{number}")
                 self._done.put(key, number + 1)
         if message.files and (self._done.get(key) or 0) <= len(payloads):
             await self._upload(address, message.files)
             self._done.put(key, len(payloads) + 1)
 
     async def _post(
-        self, address: Address, payload: Mapping[str, Any], message: Message, growing: Growing | None
+        self, address: Address, payload: Mapping[str, Any], message: Message, growing: Growing | None, key: str
     ) -> None:
         if growing is not None:
             place = {"channel": growing.channel, "ts": growing.ts}
@@ -99,11 +99,11 @@ class Delivery:
             if address.thread:
                 body["thread_ts"] = address.thread
             method = "chat.postMessage"
-        await self._without_bad_blocks(method, body, message)
+        await self._without_bad_blocks(method, body, message, key)
 
-    async def _without_bad_blocks(self, method: str, body: dict[str, Any], message: Message) -> None:
+    async def _without_bad_blocks(self, method: str, body: dict[str, Any], message: Message, key: str = "") -> None:
         try:
-            await self._api.call(method, body)
+            await self._api.call(method, body, key=key)
         except Refused as exc:
             if exc.code not in BAD_BLOCKS or "blocks" not in body:
                 raise
@@ -125,12 +125,12 @@ class Delivery:
             if exc.code not in NOT_THERE:
                 raise
             direct = Address(address.channel, address.account, "", "", address.talker)
-            await self._post(direct, payload, message, None)
+            await self._post(direct, payload, message, None, "")
 
     async def _respond(self, url: str, payload: Mapping[str, Any]) -> bool:
         """Answer to a response_url, whose own address is a secret; False if it takes no more."""
         body = {"response_type": "ephemeral", "replace_original": False, **payload}
-        with self._api.translated("response_url", ("response_url", "")):
+        with self._api.translated("response_url"):
             async with self._api.session.post(url, json=body, allow_redirects=False, proxy=self._api.proxy) as response:
                 if response.status == 429 or response.status >= 500:
                     raise DeliveryError(f"Slack's response_url answers {response.status}")
@@ -140,7 +140,8 @@ class Delivery:
         aside = address.thread.startswith(ASIDE)
         where = Address(address.channel, address.account, "", "", address.talker) if aside else address
         channel = await self.channel_of(where)
-        with self._api.translated("files.upload", ("files.upload", channel)):
+        await self._api.turn("files.upload")
+        with self._api.translated("files.upload"):
             sent = [await self._upload_one(number, file) for number, file in enumerate(files, 1)]
             await self._api.open().files_completeUploadExternal(
                 files=sent, channel_id=channel, thread_ts=where.thread or None

@@ -58,6 +58,9 @@ class Options(AccessOptions, RoomOptions):
         default=20 << 20, description="Largest file that is fetched from a message; 0 fetches none."
     )
     file_types: list[Text] = Field(default=["*"], description='Media types of files that are fetched, like "image/*".')
+    room_rate: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = Field(
+        default=1.0, description="Posts a second in one channel, in the long run; 0 for any number."
+    )
     streaming: Literal["auto", "edit", "off"] = Field(
         default="auto",
         description="How answers grow: by Slack's own streams where there are any, by edits, or not at all.",

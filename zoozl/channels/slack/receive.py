@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from zoozl.channels.access import Access
-from zoozl.channels.loop_breaker import LoopBreaker
+from zoozl.channels.loop_breaker import BotLoops
 from zoozl.channels.slack.api import Api, Refused
 from zoozl.channels.slack.decode import Challenge, Nothing, Opened, Said, decode, mentions, readable
 from zoozl.channels.slack.files import Files
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 BY_THREAD = frozenset({"thread", "user_in_thread"})
 MOST_TASKS = 256
 CLOSE_TIMEOUT = 2.0
-# How often other bots are answered in one conversation: so many times in so many seconds.
-BOT_LIMITS = ((10, 60.0), (200, 86_400.0))
 
 
 class Receiver:
@@ -46,7 +44,7 @@ class Receiver:
         self._places = places
         self._files = Files(api, options.max_file_bytes, options.file_types)
         self._access = Access(options)
-        self._loops = LoopBreaker(BOT_LIMITS)
+        self._loops = BotLoops()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _admitted(self, address: Address, *, asked: bool = True) -> Identity | None:
@@ -97,7 +95,10 @@ class Receiver:
             if not asked and not await self._follows(said, address):
                 return
         identity = self._admitted(address, asked=asked)
-        if identity is None or (said.bot and self._loops_with(address)):
+        if identity is None:
+            return
+        if said.bot and self._loops.is_open(address, time.monotonic()):
+            log.warning("bot %s is not answered any more for a while: that is a loop", address.talker)
             return
         if address.room:
             self._places.note_thread(address)
@@ -111,17 +112,11 @@ class Receiver:
         prefix = f"{self._name}:{said.team}"
         keys = (f"{prefix}:{said.event_id}", f"{prefix}:{said.channel}:{said.ts}")
         fresh = await self._bot.receive(Event(address, message, keys, identity=identity)).acknowledged()
+        if fresh and said.bot:
+            # Not before: two events about one message are one.
+            self._loops.count(address, time.monotonic())
         if fresh and missing:
             self._bot.tell(address, "\n".join(missing))
-
-    def _loops_with(self, address: Address) -> bool:
-        """Whether another bot has been answered often enough."""
-        key, now = f"{address.room}:{address.thread}:{address.talker}", time.monotonic()
-        if self._loops.is_open(key, now):
-            log.warning("bot %s is not answered any more for a while: that is a loop", address.talker)
-            return True
-        self._loops.count(key, now)
-        return False
 
     def _by_bot(self, said: Said, me: str) -> bool:
         """Whether a bot wrote it, this one included, and none that is listened to."""

@@ -110,6 +110,9 @@ class SocketMode:
             async with asyncio.timeout(None) as limit:
                 while True:
                     frame = await socket.receive()
+                    if frame.type is aiohttp.WSMsgType.BINARY:
+                        log.warning("passed over: a frame that is no text")
+                        continue
                     if frame.type is not aiohttp.WSMsgType.TEXT:
                         return
                     try:

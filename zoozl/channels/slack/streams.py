@@ -59,17 +59,21 @@ class Streams:
             return
         growing = self._growing.get(key)
         if growing is None:
-            self._growing.put(key, await self._begin(address, channel, text))
+            if (begun := await self._begin(address, channel, text)) is not None:
+                self._growing.put(key, begun)
         elif growing.native:
             await self._append(growing, harmless(text))
-        elif _now() - growing.at >= EDIT_INTERVAL:
+        elif _now() - growing.at >= EDIT_INTERVAL and self._api.free("chat.update"):
             growing.at = _now()
             await self._api.call(
                 "chat.update", {"channel": growing.channel, "ts": growing.ts, "text": parts(text, LONGEST)[0]}
             )
 
-    async def _begin(self, address: Address, channel: str, text: str) -> Growing:
+    async def _begin(self, address: Address, channel: str, text: str) -> Growing | None:
+        """What has begun to grow; None while Slack takes no more of that."""
         if self._native and address.thread:
+            if not self._api.free("chat.startStream"):
+                return None
             shown = harmless(text)
             body = {
                 "channel": channel,
@@ -85,6 +89,8 @@ class Streams:
                 # No try of another kind will be better in this workspace.
                 self._native = False
                 log.info("answers grow by edits: %s", exc)
+        if not self._api.free("chat.postMessage", channel):
+            return None
         post: dict[str, Any] = {
             "channel": channel,
             "text": parts(text, LONGEST)[0],
@@ -95,7 +101,7 @@ class Streams:
 
     async def _append(self, growing: Growing, text: str) -> None:
         new = text[len(growing.text) : LONGEST_STREAM]
-        if len(new) < LEAST_APPEND or not text.startswith(growing.text):
+        if len(new) < LEAST_APPEND or not text.startswith(growing.text) or not self._api.free("chat.appendStream"):
             return
         body = {"channel": growing.channel, "ts": growing.ts, "markdown_text": new}
         try:

@@ -9,11 +9,11 @@ import time
 
 from aiohttp import WSCloseCode
 
+from zoozl.channels.bucket import Bucket
 from zoozl.channels.websocket import auth
 from zoozl.channels.websocket.connection import Connection
 from zoozl.channels.websocket.encode import encode_welcome
 from zoozl.channels.websocket.frames import Auth, FrameError, Hello
-from zoozl.channels.websocket.limits import Bucket
 from zoozl.channels.websocket.options import Options
 from zoozl.channels.websocket.talkers import PROVED, TOKEN, Talkers, new_token, talker_of
 from zoozl.chatbot.core import Chatbot

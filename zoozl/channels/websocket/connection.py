@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from zoozl.channels.bucket import Bucket
 from zoozl.channels.websocket.encode import encode_ack, encode_error
 from zoozl.channels.websocket.inbound import Inlet, Partials
-from zoozl.channels.websocket.limits import Bucket
 from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address

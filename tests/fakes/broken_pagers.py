@@ -1,0 +1,101 @@
+"""The channel of docs/examples/own_channel with one fault each, for the suite that has to find it."""
+
+import asyncio
+import logging
+
+from aiohttp import web
+from pager import Channel, Options
+
+from zoozl.errors import DeliveryError
+
+__all__ = ["Options"]
+
+log = logging.getLogger("zoozl.channels.pager")
+
+
+class Receiving:
+    """A bot as a channel sees it, with something changed in what it is given."""
+
+    def __init__(self, bot, change):
+        self.bot, self.change = bot, change
+
+    def receive(self, event):
+        return self.bot.receive(self.change(event))
+
+
+class Forgetful(Channel):
+    def __init__(self, options, bot, name):
+        super().__init__(options, Receiving(bot, lambda event: event._replace(keys=())), name)
+
+
+class Trusting(Channel):
+    async def take(self, request):
+        return await super().take(request.clone(headers={**request.headers, "X-Pager-Key": self.key.decode()}))
+
+
+class Crashing(Channel):
+    async def take(self, request):
+        try:
+            return await super().take(request)
+        except web.HTTPBadRequest as exc:
+            log.exception("what is this?")
+            raise web.HTTPBadRequest from exc
+
+
+class Impatient(Channel):
+    async def send(self, address, message, key):
+        try:
+            await super().send(address, message, key)
+        except DeliveryError as exc:
+            raise DeliveryError(str(exc)) from exc
+
+
+class Stammering(Channel):
+    async def send(self, address, message, key):
+        await super().send(address, message, key)
+        await super().send(address, message, f"{key}again")
+
+
+class Disorderly(Channel):
+    def __init__(self, options, bot, name):
+        super().__init__(options, bot, name)
+        self.tasks = []
+
+    async def send(self, address, message, key):
+        if message.text.endswith("3"):
+            self.tasks.append(asyncio.create_task(self.later(address, message, key)))
+        else:
+            await super().send(address, message, key)
+
+    async def later(self, address, message, key):
+        await asyncio.sleep(0.02)
+        await super().send(address, message, key)
+
+    async def close(self):
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await super().close()
+
+
+class Endless(Channel):
+    async def send(self, address, message, key):
+        import pager
+
+        pager.LONGEST_TEXT, before = 1 << 20, pager.LONGEST_TEXT
+        try:
+            await super().send(address, message, key)
+        finally:
+            pager.LONGEST_TEXT = before
+
+
+class Talkative(Channel):
+    async def take(self, request):
+        log.warning("a request with the key %s", self.key.decode())
+        return await super().take(request)
+
+
+class Confused(Channel):
+    """Answers everybody at the last one's pager."""
+
+    async def send(self, address, message, key):
+        self.last = getattr(self, "last", address)
+        await super().send(self.last, message, key)
