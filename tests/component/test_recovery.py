@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from zoozl.chatbot import Address, Interface, Message
+from zoozl.chatbot import Address, Interface, Message, MessagePart
 from zoozl.chatbot.message import Event, scope_key
 from zoozl.chatbot.outbox import Outbox
 from zoozl.chatbot.ports import Reply
@@ -68,6 +68,47 @@ async def test_merged_messages_are_done_once_though_dead_letters_are_tried_again
         await bot.chatbot.idle()
         assert heard == ["a b c"]
         assert await store.unfinished() == []
+
+
+class Holds(Interface):
+    aliases = ("help",)
+    go: asyncio.Event | None = None
+
+    async def consume(self, package):
+        if package.last_message_text == "hold":
+            await Holds.go.wait()
+        package.callback(f"{package.last_message_text} {len(package.get_attachments())}")
+
+
+async def test_a_message_is_edited_until_its_turn_begins_and_by_nobody_else(path):
+    Holds.go, other = asyncio.Event(), Address(TALKER.channel, talker="somebody else")
+    file = MessagePart("", b"x", "text/plain", "a.txt")
+    async with Bot(Holds, store=await Store.open(path), restarts=False) as bot:
+        edit = bot.chatbot.edit
+        first = bot.chatbot.receive(Event(TALKER, Message("hold", id="1")))
+        await first.acknowledged()
+        await bot.chatbot.receive(Event(TALKER, Message([MessagePart("two"), file], id="2"))).acknowledged()
+        bot.chatbot.receive(Event(TALKER, Message("three", id="3")))
+        assert not edit(TALKER, "1", "no"), "it is under way"
+        assert not edit(other, "2", "no")
+        assert not edit(TALKER, "", "no")
+        assert edit(TALKER, "2", "2")
+        assert edit(TALKER, "3", "3"), "also before it is on disk"
+        Holds.go.set()
+        assert await bot.replies() == ["hold 0", "2 1", "3 0"]
+        assert not edit(TALKER, "3", "no"), "it is done"
+
+
+async def test_an_edited_message_is_the_edited_one_after_a_crash(path):
+    store = await Store.open(path)
+    receipt = store.accept(Event(TALKER, Message("one", id="1")), LANE)
+    await receipt.acknowledged()
+    receipt.event = receipt.event._replace(message=Message("two", id="1"))
+    await store.edit(receipt)
+    await store.close()
+    Holds.go = asyncio.Event()
+    async with Bot(Holds, store=await Store.open(path), restarts=False) as bot:
+        assert await bot.replies() == ["two 0"]
 
 
 async def test_what_is_put_back_runs_even_if_others_of_its_lane_were_handed_over(path):

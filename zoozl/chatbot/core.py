@@ -18,7 +18,7 @@ from zoozl.chatbot.excuses import APOLOGY, BUSY
 from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.interface import HELP
 from zoozl.chatbot.lanes import Lanes
-from zoozl.chatbot.message import Address, Event, Message, scope_key
+from zoozl.chatbot.message import Address, Event, Message, MessagePart, scope_key
 from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
 from zoozl.chatbot.router import Router
 from zoozl.chatbot.run import Ending, Run, Unwound
@@ -263,6 +263,30 @@ class Chatbot:
             return receipt
         self._lanes.submit(receipt)
         return receipt
+
+    def edit(self, address: Address, number: str, text: str) -> bool:
+        """Somebody has changed the text of a message where it was said; False if its turn has begun: that is too late.
+
+        `number` is the id of the message, and `address` that of who said it: its place is not looked at.
+        """
+
+        def meant(receipt: Receipt) -> bool:
+            there, message = receipt.event.address, receipt.event.message
+            return message.id == number and (there.channel, there.account, there.talker) == whose
+
+        whose = (address.channel, address.account, address.talker)
+        receipt = self._lanes.find(meant) if number else None
+        if receipt is None:
+            log.debug("message %s was edited after its turn had begun, or is not known", number)
+            return False
+        old = receipt.event.message
+        parts = [MessagePart(text), *old.files]
+        message = Message(parts, old.author, old.timestamp, old.id)
+        message.envelope = old.envelope
+        receipt.event = receipt.event._replace(message=message)
+        self._store.edit(receipt)
+        log.debug("message %s was edited while it waited", number, extra={"turn": receipt.seq})
+        return True
 
     async def resume(self, address: Address, last: int = 0, ready: Callable[[], None] = lambda: None) -> None:
         """A talker is back who has every reply up to the key `last`: send what waited. Raises StoreError.

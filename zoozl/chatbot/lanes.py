@@ -99,6 +99,10 @@ class Lanes:
             taken.append(receipt)
         return taken
 
+    def find(self, which: Callable[[Receipt], bool]) -> Receipt | None:
+        """An event of a kind whose work has not begun."""
+        return next((receipt for lane in self._lanes.values() for receipt in lane.queue if which(receipt)), None)
+
     async def _run(self, key: str, lane: _Lane, first: Coroutine[Any, Any, None] | None = None) -> None:
         me: asyncio.Task[None] | None = None
         try:

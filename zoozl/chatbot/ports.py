@@ -211,6 +211,10 @@ class Inbox(Protocol):
         """End a turn: state, messages, replies and "this event is done" in one step."""
         ...
 
+    def edit(self, receipt: Receipt) -> Done:
+        """The message of an event whose turn has not begun is another one now: `receipt.event` has it."""
+        ...
+
     async def unfinished(self) -> list[Receipt]:
         """At the start, before anything is accepted: what a crash left undone, in order."""
         ...

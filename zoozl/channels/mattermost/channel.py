@@ -265,8 +265,9 @@ class Channel:
             if held.id == post.id:
                 held.text, held.deleted = post.text, post.deleted
                 return
-        if not self._intake.changed(post):
-            log.debug("[%s] post %s was changed after it was taken", self.name, post.id)
+        if self._intake.changed(post) or self.me is None or post.deleted:
+            return
+        self._bot.edit(Address(self.name, talker=post.user_id), post.id, taking.words(post.text, self.me))
 
     def _put(self, post: Post) -> bool:
         assert self.me is not None

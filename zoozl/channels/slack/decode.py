@@ -77,13 +77,25 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """Somebody changed the text of what he had said; `ts` names it."""
+
+    team: str
+    channel: str
+    user: str
+    text: str
+    ts: str
+    me: str
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """To be acknowledged, and that is all; `why` is for the log."""
 
     why: str
 
 
-Happening: TypeAlias = Said | Opened | Challenge | Nothing
+Happening: TypeAlias = Said | Edited | Opened | Challenge | Nothing
 
 
 def table(value: Any) -> Mapping[str, Any]:
@@ -145,11 +157,21 @@ def decode(payload: Any) -> Happening:
     if subtype == "bot_message":
         # An old way for apps to speak; the bot's id tells whether it may be listened to.
         subtype = ""
+    if subtype == "message_changed":
+        return _edited(table(event.get("message")), event, team, _own_user(envelope))
     if subtype not in SUBTYPES:
         return Nothing(f"a message of subtype {subtype[:40]!r}")
     if event.get("edited") is not None:
         return Nothing("an edit")
     return _said(event, team, event_id, _own_user(envelope), mention=kind == "app_mention")
+
+
+def _edited(message: Mapping[str, Any], event: Mapping[str, Any], team: str, me: str) -> Edited | Nothing:
+    user = identifier(message, "user")
+    if message.get("edited") is None or not user:
+        return Nothing("a message that was changed by nobody, as when a link is unfurled")
+    channel, ts = identifier(event, "channel", needed=True), timestamp(message, "ts", needed=True)
+    return Edited(team, channel, user, text_of(message, "text", LONGEST_TEXT), ts, me)
 
 
 def _said(event: Mapping[str, Any], team: str, event_id: str, me: str, *, mention: bool) -> Said | Nothing:

@@ -11,7 +11,7 @@ from typing import Any
 from zoozl.channels.access import Access
 from zoozl.channels.loop_breaker import BotLoops
 from zoozl.channels.slack.api import Api, Refused
-from zoozl.channels.slack.decode import Challenge, Nothing, Opened, Said, decode, mentions, readable
+from zoozl.channels.slack.decode import Challenge, Edited, Nothing, Opened, Said, decode, mentions, readable
 from zoozl.channels.slack.files import Files
 from zoozl.channels.slack.interact import Commanded, Submitted, Tapped, decode_interaction
 from zoozl.channels.slack.options import Options
@@ -68,6 +68,8 @@ class Receiver:
         if isinstance(happened, Nothing):
             level = logging.WARNING if "app_rate_limited" in happened.why else logging.DEBUG
             log.log(level, "passed over: %s", happened.why)
+        elif isinstance(happened, Edited):
+            self._edited(happened)
         elif isinstance(happened, Opened):
             self._places.note_direct(happened.user, happened.channel)
             address = Address(self._name, happened.team, "", happened.thread, happened.user)
@@ -78,6 +80,11 @@ class Receiver:
         else:
             await self._said(happened, last_try)
         return ""
+
+    def _edited(self, edited: Edited) -> None:
+        me = self._api.me.user if self._api.me is not None else edited.me
+        text = readable(edited.text, "" if edited.channel.startswith("D") else me)
+        self._bot.edit(Address(self._name, edited.team, talker=edited.user), edited.ts, text)
 
     async def _said(self, said: Said, last_try: bool) -> None:
         me = self._api.me.user if self._api.me is not None else said.me

@@ -210,6 +210,20 @@ class Accept(_Operation):
         self.receipt.settle(error)
 
 
+class Edit(_Operation):
+    """An event whose turn has not begun has another message."""
+
+    def __init__(self, receipt: Receipt, done: asyncio.Future[None]) -> None:
+        self.receipt = receipt
+        self.done = done
+
+    def write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        """Into its row, if that is there already: else it is written with it."""
+        if self.receipt.seq not in batch.inbox:
+            row = codec.dump_event(self.receipt.event), self.receipt.seq
+            db.execute("UPDATE inbox SET event = ? WHERE seq = ?", row)
+
+
 class Commit(_Operation):
     """A turn ends."""
 

@@ -24,6 +24,7 @@ from zoozl.stores.sqlite.operations import (
     Commit,
     Dead,
     Delivered,
+    Edit,
     Note,
     Read,
     Record,
@@ -110,6 +111,12 @@ class Store:
         done = self._loop.create_future()
         self._order += 1
         self._writer.submit(Commit(self, self._order, outcome, done))
+        return done
+
+    def edit(self, receipt: Receipt) -> Done:
+        """See Inbox."""
+        done = self._loop.create_future()
+        self._writer.submit(Edit(receipt, done))
         return done
 
     def note(self, step: Step) -> Done:

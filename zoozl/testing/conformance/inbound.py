@@ -166,7 +166,7 @@ class Inbound:
             assert (await talk.all())[2:] == ["3 of Soup"]
 
     @proves(Capability.EDIT)
-    async def test_a_message_that_is_edited_while_it_waits_is_answered_once(self, driver: Driver) -> None:
+    async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_is_then(self, driver: Driver) -> None:
         async with talking(driver) as talk:
             await talk.say("hold 1")
             await talk.holds()
@@ -175,7 +175,7 @@ class Inbound:
             talk.release()
             held, *others = await talk.all()
             assert held == "held 1"
-            assert others in (["echo 17"], ["echo 18"])
+            assert others == ["echo 18"]
 
     @proves(Capability.ROOMS)
     async def test_in_a_room_it_is_answered_who_means_the_bot(self, driver: Driver) -> None:
