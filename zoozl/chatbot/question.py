@@ -84,25 +84,28 @@ class Question:
         return self.prompt
 
     def dump(self) -> dict[str, Any]:
-        """As JSON."""
+        """As JSON, without what is as it always is."""
         # Spelled out: it is done several times for every question, and `asdict` takes ten times as long.
-        return {
-            "id": self.id,
-            "prompt": self.prompt,
-            "kind": self.kind,
-            "choices": [{"value": one.value, "label": one.label} for one in self.choices] if self.choices else [],
-            "fields": [asdict(one) for one in self.fields] if self.fields else [],
-            "deadline": self.deadline,
-            "literal": self.literal,
-            "secret": self.secret,
-            "talker": self.talker,
-        }
+        packed: dict[str, Any] = {"id": self.id, "prompt": self.prompt, "kind": self.kind}
+        if self.choices:
+            packed["choices"] = [{"value": one.value, "label": one.label} for one in self.choices]
+        if self.fields:
+            packed["fields"] = [asdict(one) for one in self.fields]
+        if self.deadline is not None:
+            packed["deadline"] = self.deadline
+        if self.literal:
+            packed["literal"] = True
+        if self.secret:
+            packed["secret"] = True
+        if self.talker:
+            packed["talker"] = self.talker
+        return packed
 
     @classmethod
     def load(cls, packed: Mapping[str, Any]) -> Question:
         """The reverse of `dump`."""
-        fields = tuple(Field(**{**f, "choices": _load_choices(f["choices"])}) for f in packed["fields"])
-        choices = _load_choices(packed["choices"])
+        fields = tuple(Field(**{**f, "choices": _load_choices(f["choices"])}) for f in packed.get("fields", ()))
+        choices = _load_choices(packed.get("choices", ()))
         return cls(**{**packed, "kind": Kind(packed["kind"]), "choices": choices, "fields": fields})
 
 
