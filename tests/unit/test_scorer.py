@@ -1,6 +1,7 @@
 """Tables of aliases: what wins, what is refused, how they grow, and the closed forms against fitting again."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from zoozl.chatbot.background import sentences
 from zoozl.chatbot.lexical import letters_of
 from zoozl.chatbot.neighbours import Neighbours
-from zoozl.chatbot.ridge import Ridge
+from zoozl.chatbot.ridge import Ridge, trust_in
 from zoozl.chatbot.scorer import Thresholds, build
+from zoozl.chatbot.strength import Strangers
 from zoozl.errors import ConfigError
 from zoozl.testing import bundled_embedder
 
@@ -205,18 +207,63 @@ def background_of(dimension=32):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_leave_one_out_is_what_fitting_without_the_alias_gives():
+@pytest.mark.parametrize("trust", [1.0, 0.4, 0.0])
+def test_leave_one_out_is_what_fitting_without_the_alias_gives(trust):
     aliases, owners, vectors = clusters(1, 4, 5)
-    scorer = build(aliases, owners, vectors, sentences(), background_of())
-    ridge = scorer.model
-    closed = ridge.evidence()
-    for i in range(len(owners)):
-        rest = np.delete(np.arange(len(owners)), i)
+    ridge = replace(build(aliases, owners, vectors, sentences(), background_of()).model, trust=trust)
+    closed, left_out = ridge.evidence(), ridge.left_out()
+
+    def without(i, rest):
         inverse = np.linalg.inv(ridge.kernel[np.ix_(rest, rest)] + ridge.strength * np.eye(len(rest)))
-        one_hot = np.eye(4)[np.array(owners)[rest]] * ridge.targets[rest, None]
-        score = (ridge.kernel[i, rest] @ inverse @ one_hot)[owners[i]]
-        score /= ridge.crowds[i, owners[i]] ** ((1 - ridge.trust) / 2) * (5 / 6) ** ridge.trust
-        assert closed.own[i] == pytest.approx(score, abs=1e-3)
+        each = ridge.kernel[i, rest] @ inverse
+        of_plugin = [np.array(owners)[rest] == plugin for plugin in range(4)]
+        sums = np.array([(each * ridge.targets[rest])[mine].sum() for mine in of_plugin])
+        single = np.array([max(each[mine].max(initial=0), 0) for mine in of_plugin])
+        return trust * sums * 6 / 5 + (1 - trust) * single
+
+    for i, owner in enumerate(owners):
+        one_less = without(i, np.delete(np.arange(len(owners)), i))
+        np.testing.assert_allclose(left_out[i], one_less, atol=1e-3)
+        assert closed.own[i] == pytest.approx(one_less[owner], abs=1e-3)
+        whole_plugin_less = without(i, np.flatnonzero(np.array(owners) != owner))
+        assert closed.foreign[i] == pytest.approx(np.delete(whole_plugin_less, owner).max(), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("owners", "won", "trust"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], 1.0),
+        ([0, 0, 1, 1], [0, 1, 1, 0], 0.0),  # half are found, and as many are taken from the others
+        ([0, 0, 0, 0, 1, 2], [0, 0, 0, 0, 0, 0], 0.0),  # the largest wins whatever it is
+        ([0, 0, 0, 0, 1, 1], [0, 2, 2, 2, 2, 2], 1 / 3),  # one of six is found, the others by nobody
+        ([0, 1, 2], [1, 2, 0], 1.0),  # no siblings that could be about something else
+    ],
+)
+def test_trust_is_how_often_siblings_find_an_alias_beyond_luck(owners, won, trust):
+    owners = np.array(owners)
+    assert trust_in(owners, np.array(won), np.bincount(owners)[owners] > 1) == pytest.approx(trust)
+
+
+def test_aliases_that_have_nothing_in_common_count_one_by_one():
+    """As a plugin of many subjects has them: then the nearest wins, not the many that are a little alike."""
+    aliases, _, vectors = clusters(7, 40, 1)
+    owners = [0] * 30 + list(range(1, 11))
+    scorer = build(aliases, owners, vectors, sentences(), background_of())
+    assert scorer.model.trust < 0.9
+    noise = np.random.default_rng(8).normal(size=(40, 32)).astype(np.float32)
+    messages = vectors + 0.9 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    messages /= np.linalg.norm(messages, axis=1, keepdims=True)
+    nearest = np.array(owners)[(messages @ vectors.T).argmax(axis=1)]
+    found = [scorer.best("?", message).plugin for message in messages]
+    assert np.mean(np.array(found) == owners) >= np.mean(nearest == owners)
+
+
+def test_a_kernel_of_the_letters_counts_by_how_much_it_varies():
+    """So that an embedder whose cosines are close together does not leave all to the letters."""
+    some, read = Strangers(np.eye(4) * 0.8, np.eye(4) * 0.2, np.ones(4, np.bool_)), np.ones(4, np.bool_)
+    assert some.share(0.5, read) == pytest.approx(2 / 3)
+    flat = replace(some, meaning=some.meaning / 8)
+    assert flat.share(0.5, read) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("order", ["together", "mixed"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoozl.chatbot.lexical import Letters, Lexicon
-from zoozl.chatbot.ridge import LETTERS, MEANING, kernel
+from zoozl.chatbot.ridge import kernel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
-# Share of the letters beside a model that understands the texts.
-SHARE = 0.2
 # Numbers that stand for a text's letters where only neighbours are compared with each other.
 SKETCH = 256
 
@@ -60,7 +58,7 @@ class Likeness:
         if vectors is None or background is None:
             return cls(lexicon, texts, None, None, 1.0, read, latin_only)
         centre: Vectors = background.mean(axis=0)
-        return cls(lexicon, texts, centred(vectors, centre), centre, SHARE, read, latin_only)
+        return cls(lexicon, texts, centred(vectors, centre), centre, 0.0, read, latin_only)
 
     def with_share(self, share: float) -> Likeness:
         """The same with another share of the letters."""
@@ -71,19 +69,19 @@ class Likeness:
         assert self.vectors is not None
         if len(vectors) == 1:
             # Twice as fast as a product of matrices.
-            return kernel((self.vectors @ vectors[0])[None], MEANING)
-        return kernel(vectors @ self.vectors.T, MEANING)
+            return kernel((self.vectors @ vectors[0])[None])
+        return kernel(vectors @ self.vectors.T)
 
     def letters(self, texts: Sequence[Letters], cosines: Vectors | None = None) -> Vectors:
         """Kernel values of texts with the aliases, by letters; `cosines` if they are known."""
         import numpy as np
 
         if cosines is not None:
-            return kernel(cosines, LETTERS)
+            return kernel(cosines)
         cosines = np.empty((len(texts), self.lexicon.size), np.float32)
         for row, text in enumerate(texts):
             cosines[row] = self.lexicon.similar(text)
-        return kernel(cosines, LETTERS)
+        return kernel(cosines)
 
     def rows(self, texts: Sequence[Letters], vectors: Vectors | None, cosines: Vectors | None = None) -> Vectors:
         """Kernel values `(m, n)` of messages with the aliases.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zoozl.chatbot.likeness import Likeness
-from zoozl.chatbot.ridge import LETTERS, MEANING, Evidence, Groups, crowd, kernel, levelled, trust_in
+from zoozl.chatbot.ridge import Evidence, Groups, combined, crowd, kernel, trust_in, winners
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,18 +50,22 @@ class Neighbours:
             for part in range(0, len(block), 1024):
                 rows = block[part : part + 1024]
                 made.targets[rows] = crowd(made.between(rows, some)) ** -0.5
-        return replace(made, trust=trust_in(made.evidence().right))
+        sample = made._sample()
+        values = likeness.of_aliases(sample)
+        values[np.arange(len(sample)), sample] = LEFT_OUT
+        won = winners(made.scores(values))
+        return replace(made, trust=trust_in(owners[sample], won, groups.sizes[owners[sample]] > 1))
 
     def between(self, a: Integers, b: Integers) -> Vectors:
         """Kernel values of aliases with each other."""
         import numpy as np
 
-        letters = kernel(self.sketch[a] @ self.sketch[b].T, LETTERS)
+        letters = kernel(self.sketch[a] @ self.sketch[b].T)
         vectors = self.likeness.vectors
         values = letters
         if vectors is not None:
             read = self.likeness.read
-            values = self.likeness.mixed(kernel(vectors[a] @ vectors[b].T, MEANING), letters, read[a], read[b])
+            values = self.likeness.mixed(kernel(vectors[a] @ vectors[b].T), letters, read[a], read[b])
         values[a[:, None] == b] = np.float32(1)
         return values
 
@@ -80,13 +84,12 @@ class Neighbours:
         values = row[near]
         square = self.between(near, near)
         square[np.arange(len(near)), np.arange(len(near))] += np.float32(self.strength)
-        weights = np.linalg.solve(square, values) * self.targets[near]
+        each = np.linalg.solve(square, values)
         owners = self.groups.owners[near]
-        values = np.maximum(values, np.float32(1e-4))
-        squares = np.maximum(np.bincount(owners, values * values, count), 1e-12)
-        crowds = np.maximum(np.bincount(owners, values, count) ** 2 / squares, 1).astype(np.float32)
-        found = np.bincount(owners, weights, count).astype(np.float32)
-        return levelled(found, crowds, self.groups.sizes, self.trust)
+        sums = np.bincount(owners, each * self.targets[near], count).astype(np.float32)
+        single = np.zeros(count, np.float32)
+        np.maximum.at(single, owners, each)
+        return combined(sums, single, self.groups.sizes, self.trust)
 
     def left_out(self) -> Vectors:
         """See `Ridge`; takes a moment for each alias."""
@@ -99,12 +102,17 @@ class Neighbours:
             found[i] = self._scores(row)
         return found
 
+    def _sample(self) -> Integers:
+        import numpy as np
+
+        count = len(self.groups.owners)
+        return np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.int64)
+
     def evidence(self) -> Evidence:
         """From a sample of the aliases, each left out in turn."""
         import numpy as np
 
-        owners = self.groups.owners
-        sample = np.linspace(0, len(owners) - 1, min(SAMPLE, len(owners))).astype(np.int64)
+        owners, sample = self.groups.owners, self._sample()
         own, right, foreign = [], [], []
         for i, row in zip(sample, self.likeness.of_aliases(sample), strict=True):
             owner = int(owners[i])

@@ -17,35 +17,61 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
-# Widths of the kernels, in cosine: of meaning and of letters.
-MEANING, LETTERS = 0.3, 0.5
+# Aliases that a message may mean by themselves, see `Ridge.scores`: those nearest to it.
+NEAREST = 64
 
 
-def kernel(cosines: Vectors, width: float) -> Vectors:
-    """1 for the same, 0 for unrelated, a little below 0 for opposite; the sharper the smaller the width."""
-    import numpy as np
+def kernel(cosines: Vectors) -> Vectors:
+    """1 for the same, 0 for unrelated, a little below 0 for opposite.
 
-    found: Vectors = np.expm1(cosines / np.float32(width)) / np.float32(np.expm1(1 / width))
-    return found
-
-
-def levelled(scores: Vectors, crowds: Vectors, sizes: Vectors, trust: float) -> Vectors:
-    """Scores of plugins that have `sizes` aliases, of which `crowds` share a likeness, made comparable.
-
-    `trust` is the share of aliases for which their siblings vouch. Where few do, much weak likeness counts for less
-    than one strong one. Where many do, a paraphrase can be expected to score n / (n + 1) of what it would with very
-    many aliases; where few do, another alias is another subject and does not help.
+    Of unit vectors: exp(-distance²), moved so that unrelated ones have 0.
     """
     import numpy as np
 
-    found: Vectors = scores / crowds ** np.float32((1 - trust) / 2)
-    found /= (sizes / (sizes + 1)) ** np.float32(trust)
+    found: Vectors = np.expm1(cosines * np.float32(2)) / np.float32(np.expm1(2))
     return found
 
 
-def trust_in(right: Flags) -> float:
-    """The share of aliases whose plugin won without them; all, if none has siblings."""
-    return float(right.mean()) if len(right) else 1.0
+def levelled(sums: Vectors, sizes: Vectors) -> Vectors:
+    """A paraphrase can be expected to score n / (n + 1) of what it would if its plugin had very many aliases."""
+    found: Vectors = sums * ((sizes + 1) / sizes)
+    return found
+
+
+def combined(sums: Vectors, single: Vectors, sizes: Vectors, trust: float) -> Vectors:
+    """Scores of plugins that have `sizes` aliases: what these say together, or the best of what each says alone.
+
+    The less trust there is in what they say together, the more the second counts.
+    """
+    import numpy as np
+
+    found: Vectors = levelled(sums, sizes)
+    return found if trust >= 1 else found * np.float32(trust) + single * np.float32(1 - trust)
+
+
+def winners(scores: Vectors) -> Integers:
+    """By row the plugin that scores best, or the number of plugins if none scores above 0."""
+    import numpy as np
+
+    found: Integers = np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), scores.shape[1])
+    return found
+
+
+def trust_in(owners: Integers, won: Integers, siblings: Flags) -> float:
+    """How far aliases of a plugin are about the same: fully, if every other one is found by its siblings, or more.
+
+    `won`: by alias which plugin won without it; `siblings`: whether it has any. Found is more than luck, so that what
+    the same plugin wins of the others' aliases is taken off (Youden's J). Fully too, if none has siblings.
+    """
+    import numpy as np
+
+    if not siblings.any():
+        return 1.0
+    count = int(max(owners.max(), won.max())) + 1
+    others = len(owners) - np.bincount(owners, minlength=count)
+    luck = np.bincount(won[won != owners], minlength=count) / np.maximum(others, 1)
+    found = (won == owners) - luck[owners]
+    return float(min(max(2 * found[siblings].mean(), 0.0), 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +105,11 @@ class Groups:
     def _ordered(self, rows: Vectors) -> Vectors:
         return rows if self.in_order else rows[:, self.order]
 
-    def crowd(self, rows: Vectors) -> Vectors:
-        """How many aliases of each plugin share its likeness, `(m, n)` to `(m, plugins)`: 1 for one, n for n alike."""
+    def highest(self, rows: Vectors) -> Vectors:
+        """The same, of each plugin the highest."""
         import numpy as np
 
-        ordered = np.maximum(self._ordered(rows), np.float32(1e-4))
-        total: Vectors = np.add.reduceat(ordered, self.starts, axis=1)
-        squares: Vectors = np.add.reduceat(ordered * ordered, self.starts, axis=1)
-        found: Vectors = total * total / squares
+        found: Vectors = np.maximum.reduceat(self._ordered(rows), self.starts, axis=1)
         return found
 
 
@@ -112,10 +135,8 @@ class Ridge:
     strength: float
     weights: Vectors
     targets: Vectors
-    crowds: Vectors
-    """By alias: how many of each plugin share their likeness to it, itself left out."""
     trust: float = 1.0
-    """See `levelled`."""
+    """See `combined`."""
 
     @classmethod
     def fit(cls, kernel: Vectors, owners: Integers, strength: float) -> Ridge:
@@ -135,15 +156,28 @@ class Ridge:
         # An alias among many alike counts for less, or a plugin with many aliases would outshout one with few.
         targets: Vectors = crowd_of_own(groups, kernel) ** np.float32(-0.5)
         weights = groups.sums(inverse * targets)
-        crowds = groups.crowd(kernel - np.eye(len(kernel), dtype=np.float32))
-        ridge = cls(groups, kernel, inverse, strength, weights, targets, crowds)
-        return replace(ridge, trust=trust_in(ridge._left_out()[1]))
+        ridge = cls(groups, kernel, inverse, strength, weights, targets)
+        return replace(ridge, trust=trust_in(owners, winners(ridge.left_out()), groups.sizes[owners] > 1))
 
     def scores(self, rows: Vectors) -> Vectors:
         """Kernel values to the aliases, `(m, n)`, to scores of the plugins, `(m, plugins)`."""
-        return levelled(rows @ self.weights, self.groups.crowd(rows), self.groups.sizes, self.trust)
+        import numpy as np
 
-    def _left_out(self) -> tuple[Vectors, Flags]:
+        sums = rows @ self.weights
+        single = sums if self.trust >= 1 else np.stack([self._single(row) for row in rows])
+        return combined(sums, single, self.groups.sizes, self.trust)
+
+    def _single(self, row: Vectors) -> Vectors:
+        """By plugin the best of what its aliases would score as plugins of their own, if they are near; 0 or more."""
+        import numpy as np
+
+        near = np.argpartition(row, -NEAREST)[-NEAREST:] if len(row) > NEAREST else np.arange(len(row))
+        found = np.zeros(len(self.groups.sizes), np.float32)
+        np.maximum.at(found, self.groups.owners[near], self.inverse[near] @ row)
+        return found
+
+    def left_out_of_own(self) -> tuple[Vectors, Flags]:
+        """By alias that has siblings: what its plugin scores for it when it is left out, and whether that wins."""
         import numpy as np
 
         owners, n = self.groups.owners, len(self.groups.owners)
@@ -155,25 +189,35 @@ class Ridge:
         """By alias what each plugin scores for it, `(n, plugins)`, when it is no alias; nothing is fitted again."""
         import numpy as np
 
-        owners = self.groups.owners
-        scores: Vectors = -self.weights / np.diag(self.inverse)[:, None]
-        scores[np.arange(len(owners)), owners] += self.targets
-        return levelled(scores, self.crowds, self.groups.sizes, self.trust)
+        owners, diagonal = self.groups.owners, np.diag(self.inverse)[:, None]
+        sums: Vectors = -self.weights / diagonal
+        sums[np.arange(len(owners)), owners] += self.targets
+        single = sums
+        if self.trust < 1:
+            each = self.inverse / -diagonal
+            np.fill_diagonal(each, 0)
+            single = np.maximum(self.groups.highest(each), 0)
+        return combined(sums, single, self.groups.sizes, self.trust)
 
     def evidence(self) -> Evidence:
         """Closed form: nothing is fitted again."""
         import numpy as np
 
         owners, n = self.groups.owners, len(self.groups.owners)
-        own, right = self._left_out()
+        own, right = self.left_out_of_own()
         if len(self.groups.sizes) == 1:
             return Evidence(own, right, np.empty(0, np.float32))
-        foreign = np.empty_like(self.weights)
+        sums = np.empty_like(self.weights)
+        single = sums if self.trust >= 1 else np.empty_like(sums)
         for start, size in zip(self.groups.starts, self.groups.sizes.astype(int), strict=True):
             block = self.groups.order[start : start + size]
             # The plugin's own column would need its targets; it is left out below.
-            foreign[block] = -np.linalg.solve(self.inverse[np.ix_(block, block)], self.weights[block])
-        foreign = levelled(foreign, self.crowds, self.groups.sizes, self.trust)
+            # An inverse and a product are faster than to solve for so many columns.
+            corner: Vectors = -np.linalg.inv(self.inverse[np.ix_(block, block)])
+            sums[block] = corner @ self.weights[block]
+            if self.trust < 1:
+                single[block] = np.maximum(self.groups.highest(corner @ self.inverse[block]), 0)
+        foreign = combined(sums, single, self.groups.sizes, self.trust)
         foreign[np.arange(n), owners] = -np.inf
         return Evidence(own, right, foreign.max(axis=1))
 

@@ -11,7 +11,7 @@ from zoozl.chatbot.lexical import LONGEST, Letters, fold, letters_of, one_slip
 from zoozl.chatbot.likeness import Likeness
 from zoozl.chatbot.neighbours import Neighbours
 from zoozl.chatbot.ridge import Ridge, with_rows, without_rows
-from zoozl.chatbot.strength import STRENGTH, choose
+from zoozl.chatbot.strength import STRENGTH, choose, usual
 from zoozl.chatbot.threshold import cut
 
 if TYPE_CHECKING:
@@ -193,11 +193,12 @@ def build(
     strangers = _letters_of_all(tuple(background))
     model: Ridge | Neighbours
     if len(aliases) > WHOLE:
-        likeness = likeness.with_share(before.likeness.share) if before else likeness
-        model = Neighbours.of(likeness, compact, STRENGTH)
         step = max(1, len(strangers) // FEW_STRANGERS)
         strangers = strangers[::step]
         background_vectors = None if background_vectors is None else background_vectors[::step]
+        share = before.likeness.share if before else usual(likeness, strangers, background_vectors)
+        likeness = likeness.with_share(share)
+        model = Neighbours.of(likeness, compact, STRENGTH)
     else:
         updated = _updated(before, old, aliases, likeness, compact)
         if updated is None:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     Flags = npt.NDArray[np.bool_]
 
-# The prior: strangers' upper tenth and a little more, within what tables of all sizes and kinds had in common.
-ABOVE, LEAST, MOST = 0.06, 0.05, 0.16
-# As many aliases with siblings weigh as much as the prior.
-WEIGHT = 30
+# Without evidence: what refuses so many of the background and of the aliases of others; the mean of the two.
+STRANGERS, FOREIGN = 0.99, 0.8
+# As many aliases that were found by their siblings weigh as much as that.
+WEIGHT = 10
+# For tables in which nothing is near to anything, or everything.
+LEAST, MOST = 0.05, 0.5
 
 
 def cut(own: Vectors, right: Flags, foreign: Vectors, strangers: Vectors) -> float:
@@ -23,20 +25,23 @@ def cut(own: Vectors, right: Flags, foreign: Vectors, strangers: Vectors) -> flo
 
     `own`: scores of aliases for their plugin, themselves left out; `right`: whether that plugin won; `foreign`: scores
     of aliases without their plugin; `strangers`: best scores of the background. The cut that keeps the most of the
-    right and the fewest of the others, drawn towards a prior the more the fewer `own` there are.
+    right and the fewest of the others, drawn towards a prior the more the fewer were right.
     """
     import numpy as np
 
-    tails = [float(np.quantile(scores, 0.9)) for scores in (strangers, foreign) if len(scores)]
-    prior = float(np.clip(np.mean(tails) + ABOVE, LEAST, MOST)) if tails else MOST
+    others = [scores for scores in (strangers, foreign) if len(scores)]
+    refusing = [np.quantile(s, share) for s, share in ((strangers, STRANGERS), (foreign, FOREIGN)) if len(s)]
+    prior = min(max(float(np.mean(refusing)), LEAST), MOST) if refusing else MOST
     if not right.any():
         return prior
     grid = np.linspace(0.01, 0.6, 237, dtype=np.float32)
-    kept = right.mean() * (1 - _below(own[right], grid))
-    refused = [_below(scores, grid) for scores in (strangers, foreign) if len(scores)]
-    worth = kept + np.mean(refused, axis=0) if refused else kept
+    worth = 1 - _below(own[right], grid)
+    if others:
+        worth += np.mean([_below(scores, grid) for scores in others], axis=0)
     best = float(grid[worth >= worth.max() - 0.003].mean())
-    return (len(own) * best + WEIGHT * prior) / (len(own) + WEIGHT)
+    # An alias that is not found says nothing of how messages score that are meant, and where few are, those were luck.
+    weight = float(right.sum() * right.mean())
+    return (weight * best + WEIGHT * prior) / (weight + WEIGHT)
 
 
 def _below(scores: Vectors, grid: Vectors) -> Vectors:
@@ -44,6 +49,7 @@ def _below(scores: Vectors, grid: Vectors) -> Vectors:
     import numpy as np
 
     places, scores = _scale(grid), _scale(scores)
+    # Scott's rule of thumb, about; half or twice of it does as well.
     width = max(float(scores.std()), 0.1) * len(scores) ** -0.2
     if len(scores) > 1_000:
         # The shape is known well enough by then.
