@@ -222,7 +222,9 @@ async def test_secrets_in_journals_are_sealed_anew_and_other_entries_stay(tmp_pa
         vault, look_alike = Vault(store, "GitHub", FernetCipher([OLD])), FernetCipher([new_key()]).encrypt("x")
         entries = ["a", {"secret": vault.seal("one", "1")}, look_alike, vault.seal("two"), f"x {vault.seal('three')}"]
         text = json.dumps(entries)
-        await store.run(lambda db: db.execute("INSERT INTO journal VALUES (1, 1, 0, 0, ?), (2, 1, 1, 5, '[]')", (text,)).rowcount)
+        await store.run(
+            lambda db: db.execute("INSERT INTO journal VALUES (1, 1, 0, 0, ?), (2, 1, 1, 5, '[]')", (text,)).rowcount
+        )
         done = await rotate(store, cipher, cipher.fingerprint, lambda *_: None)
         assert (done["renewed"], done["current"], done["failed"]) == (2, 0, 0)
         ((after,), (other,)) = await store.run(
