@@ -2,15 +2,19 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from zoozl.chatbot import Address, Message, MessagePart
 from zoozl.chatbot.message import Event, scope_key
-from zoozl.chatbot.ports import Outcome, Reply, State
+from zoozl.chatbot.ports import Dialog, Entry, Outcome, Reply, State, Step
+from zoozl.chatbot.question import Question
 from zoozl.errors import StoreError
-from zoozl.stores.sqlite import Store
+from zoozl.stores.sqlite import Store, dialogs
 from zoozl.stores.sqlite.file import open_readonly, refuse_network
+from zoozl.stores.sqlite.reading import check
 
 LANE = scope_key(Address("c", talker="t"))
 
@@ -230,3 +234,85 @@ async def test_marks_on_files_survive_a_restart(path):
     again = await Store.open(path)
     assert (await again.load(LANE))[1][0].parts[0].consumed
     await again.close()
+
+
+def dialog_of(number, talker):
+    address = Address("c", talker=talker)
+    question = Question(f"{number:x}", "?", talker=talker)
+    return Dialog(number, scope_key(address), "m:P", "/p", address, "{}", question=question, entries=2)
+
+
+def instructions(db, function):
+    """How much work of SQLite's own `function` is, by instructions of its virtual machine."""
+    count = 0
+
+    def tick():
+        nonlocal count
+        count += 1
+
+    db.set_progress_handler(tick, 10)
+    try:
+        function(db)
+    finally:
+        db.set_progress_handler(None, 0)
+    return 10 * count
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda db: dialogs.touched(db, scope_key(Address("c", talker="t1")), {1}),
+        lambda db: dialogs.entries(db, 1),
+        lambda db: dialogs.of_lane(db, scope_key(Address("c", talker="t1"))),
+        lambda db: dialogs.of_question(db, "1"),
+        lambda db: dialogs.erase_dialogs(db, [1]),
+    ],
+    ids=["touched", "entries", "of_lane", "of_question", "erase"],
+)
+async def test_what_one_dialog_costs_does_not_grow_with_those_of_others(path, function):
+    store = await Store.open(path)
+    costs, first = [], 1
+    for number in (5, 2_000):
+        for n in range(first, number + 1):
+            last = store.note(Step(dialog_of(n, f"t{n}"), (Entry(n, "ask", {}), Entry(n, "answer", {}))))
+        await last
+        first = number + 1
+        costs.append(await store.run(lambda db: instructions(db, function)))
+        # What was erased is there again.
+        await store.note(Step(dialog_of(1, "t1"), (Entry(1, "ask", {}), Entry(1, "answer", {}))))
+    await store.close()
+    assert costs[1] < 3 * costs[0] + 100
+
+
+async def test_a_row_that_is_missing_in_a_chain_is_found_by_check(path):
+    store = await Store.open(path)
+    for n in range(3):
+        entries = (Entry(n, "ask", {}), Entry(n, "answer", {}))
+        await store.note(Step(replace(dialog_of(1, "t1"), entries=2 * n + 2), entries))
+        receipt = store.accept(event(str(n)), LANE)
+        await store.commit(outcome(receipt, "answer", store=store))
+    await store.close()
+
+    def after(sql):
+        with closing(sqlite3.connect(path)) as db, db:
+            for table in ("message", "journal"):
+                db.execute(sql.format(table))
+            wrong, _ = check(db, lambda _: None)
+            return wrong
+
+    assert await asyncio.to_thread(after, "SELECT * FROM {}") == []
+    holes = await asyncio.to_thread(after, "DELETE FROM {} WHERE id = 2")
+    assert holes == ["1 messages have lost those before them", "1 journals have a hole"]
+    lost = await asyncio.to_thread(after, "DELETE FROM {}")
+    assert lost == ["1 conversations have lost messages", "1 dialogs have lost their journal"]
+
+
+async def test_a_dialog_that_goes_on_after_one_was_buried_keeps_its_journal(path):
+    store = await Store.open(path)
+    receipt = store.accept(event("poison", talker="t1"), scope_key(Address("c", talker="t1")))
+    await receipt.acknowledged()
+    await store.note(Step(dialog_of(1, "t1"), (Entry(receipt.seq, "ask", {}), Entry(receipt.seq, "answer", {}))))
+    await store.bury(receipt, "died", [])
+    await store.note(Step(replace(dialog_of(1, "t1"), entries=3), (Entry(9, "step", {}),)))
+    assert await store.run(lambda db: db.execute("SELECT count(*) FROM journal").fetchone()) == (0,)
+    await store.close()

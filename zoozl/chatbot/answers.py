@@ -110,9 +110,9 @@ class Answers:
 
     def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
         """Replies that were not recorded yet, and the lines that they add to the history."""
-        first, said = self._recorded, self._said
-        if first:
-            said = said[first:]
+        first = self._recorded
+        # A copy: a plugin in a thread may be adding to it.
+        said = self._said[first:]
         receipt, store = self._receipt, self._services.store
         event = receipt.event
         replies: list[Reply] = []
@@ -136,7 +136,7 @@ class Answers:
             receipt.archived = True
             own = self._masked(event.message) if self.secret else event.message
             return replies, [own, *(other.event.message for other in self.also), *said]
-        return replies, list(said)
+        return replies, said
 
     def _masked(self, message: Message) -> Message:
         masked = Message(MASK, message.author, message.timestamp, message.id)

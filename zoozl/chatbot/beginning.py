@@ -86,6 +86,8 @@ def parsed(plugin: Plugin, message: Message) -> tuple[Any, dict[str, Any]]:
 
 def once_more(turn: Turn, run: Run, dialog: Dialog) -> None:
     """Give a run the package that its dialog began with. Raises Unfit."""
+    if run.journal is None or len(run.journal) != dialog.entries:
+        raise Unfit("has lost a part of its journal")
     start = load_start(dialog.start)
     run.before = start.data
     run.drawn = start.drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from zoozl.chatbot.embedding import Embedding
@@ -13,6 +14,8 @@ from zoozl.chatbot.once import Once
 if TYPE_CHECKING:
     from zoozl.chatbot.ports import Vectors
 
+# Nothing longer is one of these, in characters.
+LONGEST = 40
 # Whole messages that cancel, whatever is going on.
 LITERAL = frozenset(
     """cancel|stop|abort|quit|exit|never mind|nevermind|forget it|stop it|cancel it|cancel that|cancel this
@@ -125,8 +128,12 @@ def _blank(found: re.Match[str]) -> str:
 
 def is_literal(text: str) -> bool:
     """Whether the whole message is "/cancel" or one of the short phrases."""
-    if len(text) > 40:
-        return False
+    return len(text) <= LONGEST and _is_literal(text)
+
+
+# Every message is looked at, and many answers are the same few words.
+@lru_cache(maxsize=4096)
+def _is_literal(text: str) -> bool:
     stripped = text.strip().casefold()
     return stripped == "/cancel" or (not stripped.startswith("/") and normalize(stripped) in LITERAL)
 

@@ -44,7 +44,7 @@ def prompt(aliases: Sequence[str]) -> str:
 class DidYouMean(Interface):
     """No plugin of anybody's: the router gives it what two others want, and it finds out which of them is meant.
 
-    Another message than an answer ends it, see `Turn`.
+    Another message than an answer ends it, see `deciding`.
     """
 
     name = "did_you_mean"

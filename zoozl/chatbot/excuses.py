@@ -1,4 +1,4 @@
-"""What the core itself says to a talker, in English, and what it tells plugins about ends."""
+"""What the core itself says about an end: to the talker, in English, and to the plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all turns share, and what they report."""
+"""What all turns share."""
 
 from __future__ import annotations
 

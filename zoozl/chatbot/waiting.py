@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoozl.chatbot import beginning
+from zoozl.chatbot.excuses import CANCELLED
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.question import Answer, Kind
 from zoozl.chatbot.router import Route, Rule
@@ -129,7 +130,7 @@ async def _answer(turn: Turn, event: Event, answer: Answer, *, ends: bool) -> No
     elif event.answer is None and question.kind is not Kind.CONFIRM:
         if ends:
             await turn.go_on(dialog, None, Route(None, dialog.alias, 1.0, Rule.BUTTON), end="cancelled")
-            turn.answer("Cancelled.")
+            turn.answer(CANCELLED)
         else:
             _say(turn, IN_WORDS.format(question.prompt))
     else:

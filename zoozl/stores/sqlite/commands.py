@@ -12,8 +12,7 @@ from typing import Any, Protocol, TypeVar
 from zoozl.chatbot import vault
 from zoozl.chatbot.unrouted import SPACE as UNROUTED
 from zoozl.errors import StoreError
-from zoozl.stores.sqlite.codec import load_entries
-from zoozl.stores.sqlite.dialogs import erase_dialogs
+from zoozl.stores.sqlite.dialogs import erase_dialogs, touched
 from zoozl.stores.sqlite.file import Lock, connect, highest_number, refuse_network
 from zoozl.stores.sqlite.history import drop_messages, erase
 
@@ -284,17 +283,11 @@ def _joined(db: sqlite3.Connection, messages: Said) -> list[int]:
 
     They cannot go on without it: what a plugin did next depends upon it.
     """
-    found = set()
+    found: list[int] = []
     for conversation, turns in messages.items():
-        seqs = set(turns.values())
-        for number, packed in db.execute(
-            "SELECT d.id, j.entries FROM conversation c JOIN dialog d ON d.lane = c.lane"
-            " JOIN journal j ON j.dialog = d.id WHERE c.id = ?",
-            (conversation,),
-        ):
-            if any(entry.seq in seqs for entry in load_entries(packed)):
-                found.add(number)
-    return sorted(found)
+        for (lane,) in db.execute("SELECT lane FROM conversation WHERE id = ?", (conversation,)).fetchall():
+            found += touched(db, lane, set(turns.values()))
+    return found
 
 
 def _erase_messages(db: sqlite3.Connection, messages: Said) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -96,13 +96,17 @@ def erase_dialogs(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 def bury(db: sqlite3.Connection, lane: str, seq: int) -> None:
     """An event is given up: so are the dialogs that it has begun or gone on with, which nobody else would end."""
+    erase_dialogs(db, touched(db, lane, {seq}))
+
+
+def touched(db: sqlite3.Connection, lane: str, turns: Collection[int]) -> list[int]:
+    """The dialogs of a conversation in whose journals something of these turns is."""
     there = [number for (number,) in db.execute("SELECT id FROM dialog WHERE lane = ?", (lane,))]
-    found = db.execute(
-        f"{CHAIN} SELECT DISTINCT chain.dialog FROM chain JOIN journal ON journal.id = chain.id,"  # noqa: S608
-        " json_each(journal.entries) entry WHERE json_extract(entry.value, '$[0]') = ?",
-        (json.dumps(there), seq),
+    rows = db.execute(
+        f"{CHAIN} SELECT chain.dialog, entries FROM chain JOIN journal ON journal.id = chain.id",  # noqa: S608
+        (json.dumps(there),),
     )
-    erase_dialogs(db, [number for (number,) in found.fetchall()])
+    return sorted({number for number, packed in rows if any(entry.seq in turns for entry in load_entries(packed))})
 
 
 def of_lane(db: sqlite3.Connection, lane: str) -> tuple[Dialog, ...]:

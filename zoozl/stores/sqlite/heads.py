@@ -1,4 +1,4 @@
-"""Where each conversation ends: known to the writer, so that it need not ask the file at every message."""
+"""Where conversations and journals end: known to the writer, so that it need not ask the file at every message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 class Heads:
-    """Heads by lane, as they are in the writer's transaction. All methods belong to the writer's thread."""
+    """Conversations by lane, and dialogs, as they are in the transaction. All methods belong to the writer's thread."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         message: int
@@ -94,6 +94,6 @@ class Heads:
             self._dialogs.clear()
 
     def clear(self) -> None:
-        """Something else has changed conversations, or a transaction was taken back."""
+        """Something else has changed conversations or dialogs, or a transaction was taken back."""
         self._heads.clear()
         self._dialogs.clear()

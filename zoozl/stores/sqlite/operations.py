@@ -372,6 +372,7 @@ class Bury(_Operation):
             (codec.dump_address(self.receipt.event.address), self.error, time.time(), self.receipt.seq),
         )
         bury(db, self.receipt.lane, self.receipt.seq)
+        batch.heads.clear()
         batch.send(self.replies)
         batch.finish(self.receipt.seq)
 

@@ -214,6 +214,23 @@ def backup(db: sqlite3.Connection, path: Path, progress: Progress) -> int:
     return path.stat().st_size
 
 
+# What is chained hides everything before a row that is missing.
+HOLES = {
+    "conversations have lost messages": (
+        "SELECT count(*) FROM conversation WHERE last <> 0 AND last NOT IN (SELECT id FROM message)"
+    ),
+    "messages have lost those before them": (
+        "SELECT count(*) FROM message WHERE earlier <> 0 AND earlier NOT IN (SELECT id FROM message)"
+    ),
+    "dialogs have lost their journal": (
+        "SELECT count(*) FROM dialog WHERE last <> 0 AND last NOT IN (SELECT id FROM journal)"
+    ),
+    "journals have a hole": (
+        "SELECT count(*) FROM journal WHERE earlier <> 0 AND earlier NOT IN (SELECT id FROM journal)"
+    ),
+}
+
+
 def check(db: sqlite3.Connection, working: Callable[[float], None]) -> tuple[list[str], dict[str, int]]:
     """What is wrong with the file, and how many rows have lost what they belonged to (which hurts nobody).
 
@@ -223,6 +240,7 @@ def check(db: sqlite3.Connection, working: Callable[[float], None]) -> tuple[lis
     db.set_progress_handler(lambda: working(time.monotonic() - begun), 1_000_000)
     try:
         wrong = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        wrong += [f"{number} {what}" for what, sql in HOLES.items() if (number := db.execute(sql).fetchone()[0])]
         orphans = {
             "messages without a conversation": (
                 "SELECT count(*) FROM message WHERE conversation NOT IN (SELECT id FROM conversation)"

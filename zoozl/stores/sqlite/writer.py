@@ -15,8 +15,9 @@ from zoozl.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-# While each round of the loop brings more, a transaction waits for so many operations, and for so many seconds.
-MOST_OPERATIONS, LONGEST_WAIT = 256, 0.005
+# A transaction waits until so many rounds of the loop in a row have brought nothing (what was read in one round is
+# submitted two rounds later), for so many operations, and for so many seconds.
+QUIET_ROUNDS, MOST_OPERATIONS, LONGEST_WAIT = 3, 256, 0.005
 
 
 class Operation(Protocol):
@@ -66,7 +67,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._pending: list[Operation] = []
         self._waiting = False
-        self._seen, self._latest = 0, 0.0
+        self._seen, self._quiet, self._latest = 0, 0, 0.0
         self._busy = False
         self._closed = False
         self._work: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
@@ -92,17 +93,21 @@ class Writer:
 
     def _wait(self) -> None:
         self._waiting = True
-        self._seen, self._latest = 0, self._loop.time() + LONGEST_WAIT
+        self._seen, self._quiet, self._latest = 0, 0, self._loop.time() + LONGEST_WAIT
         self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        """Not while each round of the loop brings more.
+        """Not while the rounds of the loop bring more.
 
         A turn that ends at once is then in the same transaction as its event, and those who talk at the same time share
         one: what a transaction costs beside its rows, the change from thread to thread most of all, is paid once.
         """
-        if self._seen < len(self._pending) < MOST_OPERATIONS and self._loop.time() < self._latest:
+        if len(self._pending) > self._seen:
+            self._quiet = 0
             self._seen = len(self._pending)
+        else:
+            self._quiet += 1
+        if self._quiet < QUIET_ROUNDS and self._seen < MOST_OPERATIONS and self._loop.time() < self._latest:
             self._loop.call_soon(self._hand_over)
             return
         self._waiting = False
