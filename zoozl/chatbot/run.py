@@ -68,6 +68,7 @@ class Run:
     dialog: Dialog | None = None
     """As it is stored; None if nothing of it is."""
     journal: list[Entry] | None = None
+    """What is replayed, and what is not stored yet; None before the first entry."""
     question: Question | None = None
     deadline: float | None = None
     offer: Event | None = None
@@ -94,6 +95,9 @@ class Run:
     """How often it went on after its end."""
     _cursor = 0
     _stored = 0
+    """How many entries of `journal` are stored."""
+    _gone = 0
+    """How many entries are stored and not in `journal` any more: a dialog that lives needs none of them."""
     _wake: asyncio.Future[None] | None = None
     _handed: asyncio.Future[tuple[Ending, bool]] | None = None
 
@@ -173,13 +177,13 @@ class Run:
         self.check()
         turn = self.turn
         assert turn is not None
-        stored = self._stored
-        done = self._services.store.note(self.step(turn, self.data()))
+        step = self.step(turn, self.data())
+        done = self._services.store.note(step)
         try:
             if done is not None:
                 await done
         except StoreError:
-            self._stored = stored
+            self._store_again(step.entries)
             raise
 
     def check(self) -> None:
@@ -346,9 +350,13 @@ class Run:
 
     def step(self, turn: Turn, data: str, *, ended: bool = False) -> Step:
         """What has to be stored, with what has come to the journal since the last time."""
-        journal = self.journal or []
+        journal = self.journal if self.journal is not None else []
         new = tuple(journal[self._stored :])
-        self._stored = len(journal)
+        self._stored, entries = len(journal), self._gone + len(journal)
+        if self._cursor == len(journal):
+            # All in the past: an endless dialog must not grow.
+            self._gone, self._stored, self._cursor = entries, 0, 0
+            journal.clear()
         event = turn.receipt.event
         earlier = self.dialog
         question, deadline = self.question, self.deadline
@@ -365,9 +373,19 @@ class Run:
             data,
             question,
             deadline,
-            len(journal),
+            entries,
         )
         return Step(self.dialog, new, ended)
+
+    def _store_again(self, entries: tuple[Entry, ...]) -> None:
+        """They could not be stored."""
+        assert self.journal is not None
+        if self._gone:
+            self._gone -= len(entries)
+            self.journal[:0] = entries
+            self._cursor += len(entries)
+        else:
+            self._stored -= len(entries)
 
     async def begin(self, offer: Event | None = None) -> tuple[Ending, bool]:
         """Run the plugin in the task of the turn; how it ended, and whether its subject is complete.
@@ -530,7 +548,7 @@ class Run:
                 raise self.misfit(f"is the step {entry.value['name']!r}, and the plugin takes {name!r}")
             return entry.value["result"]
         self.check()
-        result = await maybe(call(f"{self.number}.{len(self.journal or ())}"))
+        result = await maybe(call(f"{self.number}.{self._gone + len(self.journal or ())}"))
         result = as_kept(result, f"the step {name!r}")
         self.record("step", {"name": name, "result": result})
         hit("step-done")
