@@ -22,13 +22,16 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def _points(kind: str) -> metadata.EntryPoints:
-    """What installed packages offer of a kind."""
+    """What installed packages offer of a kind.
+
+    It is read once for an import path: a package that is installed while the process lives is not found.
+    """
     return _read_points(kind, tuple(sys.path))
 
 
 @lru_cache(maxsize=16)
 def _read_points(kind: str, path: tuple[str, ...]) -> metadata.EntryPoints:
-    # Once for an import path: it reads a file of every package that is installed, and a start asks several times.
+    # Cached: it reads a file of every package that is installed, and a start asks several times.
     return metadata.entry_points(group=f"zoozl.{kind}")
 
 
@@ -41,6 +44,8 @@ def names(kind: str) -> list[str]:
 
 def find(kind: str, name: str) -> type[Any]:
     """The class called `name`: "pkg.mod:Class", else an entry point of group `zoozl.<kind>`, else a built-in.
+
+    A package that is installed while the process lives is not found by its entry points.
 
     Raises ConfigError when there is none, when importing it fails, or when it is no such class.
     """

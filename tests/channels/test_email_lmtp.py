@@ -89,6 +89,26 @@ async def test_pipelined_commands_are_answered_in_order_and_the_connection_goes_
         assert len(await smtp.wait(2)) == 2
 
 
+@pytest.mark.parametrize(
+    ("subject", "header"),
+    [
+        (b"Fwd", b"Subject: x\x0bFoo: y"),
+        (b"Fwd", b"Subject: x\x0cFoo: y"),
+        (b"Fwd", b"A: \xc3\xa9\x0b\x85Foo: y"),
+        (b"Fwd\x0bFoo: y", b"Subject: x"),
+        (b"=?utf-8?b?abcde?=", b"Subject: x"),
+    ],
+)
+async def test_a_forwarded_mail_with_a_strange_header_is_taken_and_answered(mailbot, smtp, subject, header, caplog):
+    inner = header + b"\r\n\r\nhello\r\n"
+    raw = b"From: anna@y.test\r\nSubject: " + subject + b"\r\nMessage-ID: <1@y>\r\nContent-Type: message/rfc822\r\n\r\n"
+    async with mailbot() as up, fakes.lmtp(up.port("email")) as client:
+        assert await client.mail(raw + inner) == ["250 2.0.0 OK"]
+        (answer,) = await smtp.wait(1)
+    assert "|message/rfc822|" in answer.get_body().get_content()
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_a_mail_in_pieces_of_any_size_is_the_same_mail(mailbot, smtp, seed):
     text = ".\n..\n...\nend.\n.x\n\n.\nlast."

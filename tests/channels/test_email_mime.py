@@ -215,6 +215,15 @@ def test_nothing_breaks_it_or_takes_long(raw):
                 b'Content-Type: text/plain; format=flowed; delsp=yes; charset="x\n',
                 b"Content-Transfer-Encoding: uuencode\n",
                 b"begin 644 a\n#86)C\n \nend\n",
+                # Line breaks to some parts of the standard library, and none to others.
+                b"Subject: x\x0bFoo: y\n",
+                b"A\x0c: b\x0cC: d\n",
+                b"A: \xc2\x85B: c\x85D: e\n",
+                b"Content-Type: message/rfc822\x1cFoo: y\n",
+                b"Content-Type: message/rfc822\n\nSubject: x\x0bFoo: y\n",
+                b"Content-Type: multipart/mixed; boundary=\xff\n",
+                b"Subject: =?utf-8?b?abcde?=\n",
+                b"From: =?utf-8?b?a?= <a@y.test>\n",
             ]
         )
         | st.binary(max_size=30),
@@ -231,6 +240,36 @@ def test_no_mail_raises(pieces):
     trust.verdict(mail.header, mail.author, "mx.x.test")
     Threads(b"k").find("", mail.in_reply_to, mail.references, mail.message_id or "own", mail.reply_to)
     Envelope.load(Envelope.of(mail).dump())
+
+
+@settings(max_examples=FUZZ or 300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xc2\x85", b"\xe2\x80\xa8", b"Foo: y", b" ", b"\n ", b"a" * 80]
+        )
+        | st.binary(max_size=5).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b""))
+    ).map(b"".join),
+    st.sampled_from([b"Subject", b"From", b"X", b"Content-Disposition"]),
+)
+def test_a_forwarded_mail_is_kept_as_it_came(value, name):
+    inner = b"%s: (%s)\nTo: x\n\nhello \xe9\n" % (name, value)
+    for kind in (b"message/rfc822", b"message/rfc822\nSubject: x\x0bFoo: y"):
+        (file,) = mime.parse(b"From: a@y.test\nContent-Type: %s\n\n%s" % (kind, inner)).files
+        assert file.binary == inner
+
+
+def test_a_forwarded_mail_without_its_parts_is_kept_as_well():
+    inner = b"Content-Type: multipart/mixed; boundary=\xff\n\n--\xff\n\ncaf\xe9\n--\xff--\n"
+    (file,) = mime.parse(b"Content-Type: message/rfc822\n\n" + inner).files
+    assert file.binary == inner
+
+
+@pytest.mark.parametrize("word", ["=?utf-8?b?abcde?=", "=?utf-8?B?a?="])
+def test_a_broken_encoded_word_is_read_as_it_stands(word):
+    mail = parsed(f'From: {word} <a@y.test>\nSubject: {word}\nContent-Type: x/y; name="{word}"\n\nx\n')
+    assert (mail.subject, mail.author, mail.author_name) == (word, "a@y.test", word)
+    assert mail.files[0].binary == b"x\n"
 
 
 @settings(max_examples=FUZZ or 300, deadline=None)

@@ -111,6 +111,42 @@ async def test_a_restart_catches_up_and_says_nothing_twice(site, mattermost, fak
         assert await site.answers(3) == ["echo 1", "echo 2", "echo 3"]
 
 
+async def test_posts_of_a_bot_that_are_read_again_are_not_counted_again(
+    site, mattermost, fake, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    conf, robot = {"store": "sqlite:///bot.db"}, {"props": {"from_bot": "true"}}
+    async with mattermost(conf, answer_bots=True) as server:
+        root = await site.say(fake.ROBOT, fake.TOWN, "@zoozl 0", **robot)
+        for number in range(1, 8):
+            await site.say(fake.ROBOT, fake.TOWN, f"@zoozl {number}", root["id"], **robot)
+        await site.answers(8)
+        mark = server.channels["mattermost"]._mark
+        await mark.keep(fake.ME, root["create_at"])
+    await site.cut(forget=True)
+    async with mattermost(conf, answer_bots=True):
+        for number in range(8, 16):
+            await site.say(fake.ROBOT, fake.TOWN, f"@zoozl {number}", root["id"], **robot)
+        assert await site.answers(16) == [f"echo {number}" for number in range(16)]
+    assert "looked at" in caplog.text
+    assert "that is a loop" not in caplog.text
+
+
+async def test_posts_of_a_bot_are_counted_by_when_they_were_made(site, mattermost, fake, caplog):
+    robot = {"props": {"from_bot": "true"}}
+    async with mattermost(answer_bots=True):
+        root = await site.say(fake.ROBOT, fake.TOWN, "@zoozl 0", **robot)
+        await site.answers(1)
+        await site.cut(forget=True)
+        for number in range(1, 20):
+            # One every ten seconds: alarms, and no loop, though all of them come at once.
+            site._clock = site.now() + 10_000
+            site.post(fake.ROBOT, fake.TOWN, f"@zoozl {number}", root["id"], **robot)
+        assert await site.answers(20) == [f"echo {number}" for number in range(20)]
+        assert "that is a loop" not in caplog.text
+
+
 async def test_a_reply_that_a_crash_left_unmarked_is_not_posted_again(site, mattermost, fake, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     conf = {"store": "sqlite:///bot.db"}

@@ -50,7 +50,11 @@ class Bucket:
         return max(place - (max(now, self._until) - self._lost), 0.0) + max(self._until - now, 0.0)
 
     def give_back(self) -> None:
-        """What was booked is not wanted any more. Those behind keep their places."""
+        """What was booked is not wanted any more. Those behind keep their places.
+
+        If that was a place before the last one of the line, the next to book gets the last one's place as well, and two
+        have their turn at the same time: the rate in the long run holds, "`size` at once" does not.
+        """
         self._left += 1
 
     def pause(self, seconds: float, now: float) -> None:

@@ -20,7 +20,7 @@ def failed(raw: bytes) -> list[tuple[str, str]]:
         if message.get_content_type() != "multipart/report" or not message.is_multipart():
             return []
         parts = [part for _, part in zip(range(mime.MOST_PARTS), message.walk(), strict=False)]
-    except (RecursionError, ValueError, LookupError, TypeError, AttributeError, IndexError):
+    except mime.FAULTS:
         return []
     original = _original_id(parts)
     return [(address, original) for part in parts if (address := _given_up(part)) and original]

@@ -6,6 +6,7 @@ The old policy of the standard library (compat32) reads it: it takes every heade
 from __future__ import annotations
 
 import email
+import email.errors
 import email.message
 import email.parser
 import email.utils
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from email.header import Header, decode_header
 from email.message import Message as Part
 
-from zoozl.channels.email import html_text, quotes
+from zoozl.channels.email import html_text, quotes, verbatim
 from zoozl.chatbot.message import MessagePart
 
 MOST_PARTS = 100
@@ -42,6 +43,17 @@ ADDRESS = re.compile(r"[^@\s<>\"(),:;\\\[\]]{1,64}@[^@\s<>\"(),:;\\\[\]]{1,253}"
 REPLY = re.compile(
     r"(?:re|aw|sv|antw|antwort|vs|ref|rif|r|odp|atb|回复|答复|ответ|на)\s{0,3}(?:\[\d{1,3}\]|\(\d{1,3}\))?\s{0,3}[:：]\s{0,5}",  # noqa: RUF001
     re.IGNORECASE,
+)
+# What the standard library raises for mails that are broken on purpose: its parser has faults of its own.
+# HeaderParseError and its kin are a MessageError, which is no ValueError.
+FAULTS = (
+    email.errors.MessageError,
+    RecursionError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
 )
 # Codecs that are none for text, or that take long for much of it.
 NOT_FOR_TEXT = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"})
@@ -90,17 +102,7 @@ def parse(raw: bytes) -> Mail:
             body = _Body(message)
             if length <= LONGEST_HEADER + 4:
                 header = message
-        except (
-            RecursionError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            IndexError,
-            KeyError,
-            AssertionError,
-        ):
-            # The parser has faults of its own with what is broken on purpose.
+        except FAULTS:
             body = None
     if header is None:
         header = _header(raw[:length]) or email.message.Message()
@@ -141,7 +143,7 @@ def _header(raw: bytes) -> Part | None:
         return None
     try:
         return email.parser.BytesParser().parsebytes(raw, headersonly=True)
-    except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError):
+    except FAULTS:
         return email.message.Message()
 
 
@@ -159,9 +161,8 @@ def words(value: object) -> str:
     if "=?" in text:
         try:
             text = "".join(_decode_word(chunk, charset) for chunk, charset in decode_header(text[:LONGEST_HEADER]))
-        except (ValueError, LookupError, TypeError):
-            # A broken encoded word (email.errors.HeaderParseError is a ValueError) is read as it stands.
-            pass
+        except FAULTS:
+            pass  # a broken encoded word is read as it stands
     return one_line(text)
 
 
@@ -327,14 +328,14 @@ def _is_file(part: Part) -> bool:
 def _name(part: Part) -> str:
     try:
         return words(part.get_filename() or "")
-    except (ValueError, LookupError, TypeError, IndexError, AttributeError):
+    except FAULTS:
         return ""  # a broken RFC 2231 parameter
 
 
 def _bytes(part: Part) -> bytes:
     try:
         data = part.get_payload(decode=True)
-    except (ValueError, LookupError, TypeError, AssertionError):
+    except FAULTS:
         data = None
     if isinstance(data, bytes):
         return data
@@ -344,15 +345,16 @@ def _bytes(part: Part) -> bytes:
 
 def _as_bytes(part: Part) -> bytes:
     try:
-        return part.as_bytes()
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, AssertionError):
-        return b""
+        return verbatim.mail(part)
+    except FAULTS:
+        # What follows is there if it is one text.
+        return verbatim.fields(part) + b"\n" + _bytes(part)
 
 
 def _text(part: Part) -> str:
     try:
         charset = part.get_content_charset() or "utf-8"
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except FAULTS:
         charset = "utf-8"
     return _decode(_bytes(part), charset)
 

@@ -48,8 +48,8 @@ class Host(Protocol):
         """Who somebody is, None if he may not talk."""
         ...
 
-    async def hear(self, event: Event) -> None:
-        """Give an event to the bot, durably. Raises Overloaded, StoreError."""
+    async def hear(self, event: Event) -> bool:
+        """Give an event to the bot, durably; True if it is new. Raises Overloaded, StoreError."""
         ...
 
     def refusal(self, user_id: str) -> str:

@@ -313,41 +313,46 @@ class Channel:
                 # Directly: what is said in a thread would make the bot know it.
                 self._bot.tell(Address(self.name, talker=post.user_id), words)
             return
-        if post.from_bot:
-            if self._loops.is_open(address, time.monotonic()):
-                log.warning("[%s] bot %s is not answered any more for a while: that is a loop", self.name, post.user_id)
-                return
-            self._loops.count(address, time.monotonic())
+        # By when it was made: what comes at once after an outage is no loop.
+        if post.from_bot and self._loops.is_open(address, post.created / 1000):
+            log.warning("[%s] bot %s is not answered any more for a while: that is a loop", self.name, post.user_id)
+            return
         files = await self._files(post, address)
         parts = [MessagePart(taking.words(post.text, me)), *files]
         message = Message(parts, str(identity.claims.get("username", "")), post.created / 1000, post.id)
         event = Event(address, message, (f"{self.name}:{post.id}",), "message", identity)
-        delay = AGAIN
+        fresh = await self._hear_at_last(event)
+        if fresh and post.from_bot:
+            # Not before: a post is read again after a restart, and is known then.
+            self._loops.count(address, post.created / 1000)
+
+    async def _hear_at_last(self, event: Event) -> bool:
+        """Nobody delivers it again: it waits here, and those behind it. True if it is new."""
+        again = Backoff(AGAIN, LONGEST_AGAIN)
         while True:
             try:
-                await self.hear(event)
-                return
+                return await self.hear(event)
             except (Overloaded, StoreError) as exc:
-                # Nobody delivers it again: it waits here, and those behind it.
-                log.log(logging.DEBUG if delay == AGAIN else logging.WARNING, "a post waits: %s", exc)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, LONGEST_AGAIN)
+                await self._wait(again.next(), exc)
+
+    async def _wait(self, delay: float, why: Exception, seconds: float = 0.0) -> None:
+        log.log(logging.WARNING if delay > AGAIN else logging.DEBUG, "a post waits: %s", why)
+        await asyncio.sleep(seconds or delay)
 
     async def _knows(self, address: Address, post: Post) -> bool:
         scope = self.options.scopes.get(address.room, self.options.scope or "thread")
         if not post.root_id or scope not in ("thread", "user_in_thread"):
             return False
-        delay = AGAIN
+        again = Backoff(AGAIN, LONGEST_AGAIN)
         while True:
             try:
                 return await self._bot.knows(address)
             except StoreError:
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, LONGEST_AGAIN)
+                await asyncio.sleep(again.next())
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T | None:
         """What the server says, however long that takes; None if it refuses."""
-        delay = AGAIN
+        again = Backoff(AGAIN, LONGEST_AGAIN)
         while True:
             try:
                 return await ask()
@@ -355,9 +360,7 @@ class Channel:
                 log.info("[%s] %s", self.name, exc)
                 return None
             except DeliveryError as exc:
-                log.log(logging.DEBUG if delay == AGAIN else logging.WARNING, "a post waits: %s", exc)
-                await asyncio.sleep(exc.retry_after or delay)
-                delay = min(delay * 2, LONGEST_AGAIN)
+                await self._wait(again.next(), exc, exc.retry_after or 0.0)
 
     async def _files(self, post: Post, address: Address) -> list[MessagePart]:
         """The files of a post, up to `max_file_bytes` of them; the talker is told of the others."""
@@ -395,9 +398,9 @@ class Channel:
         """What to tell somebody who may not talk; "" for nothing."""
         return self._access.refusal(user_id, time.monotonic())
 
-    async def hear(self, event: Event) -> None:
-        """Give an event to the bot, durably. Raises Overloaded, StoreError."""
-        await self._bot.receive(event).acknowledged()
+    async def hear(self, event: Event) -> bool:
+        """Give an event to the bot, durably; True if it is new. Raises Overloaded, StoreError."""
+        return await self._bot.receive(event).acknowledged()
 
     # Answering
 
