@@ -49,6 +49,7 @@ class EmailDriver(Driver):
         Capability.GAP: "The mail server keeps what it could not deliver, and tries again for days.",
     }
     notes = {
+        Capability.ONCE: "By the Message-ID, which is the same at every try; a mailbox that does not look at it has two mails.",
         Capability.REFUSE: "By status 452 for that recipient; the mail server tries again.",
         Capability.FORGED: "A mail whose author is not proved by the mail server's Authentication-Results is a stranger's.",
         Capability.THREADS: 'By In-Reply-To and References; with scope = "thread" each is a conversation.',
@@ -97,7 +98,11 @@ class EmailDriver(Driver):
         return {"2": Outcome.TAKEN, "4": Outcome.AGAIN}.get(status[0], Outcome.REFUSED)
 
     def heard(self):
-        return [self.message(mail) for mail in self.smtp.mails]
+        # A mailbox knows a mail again by its id.
+        mails = {}
+        for mail in self.smtp.mails:
+            mails.setdefault(mail["Message-ID"], mail)
+        return [self.message(mail) for mail in mails.values()]
 
     def message(self, mail):
         text = mail.get_body(("plain",)).get_content().replace("\r\n", "\n").strip()
@@ -114,6 +119,10 @@ class EmailDriver(Driver):
 
     def fail_once(self):
         self.smtp.answers.append("RCPT 451 4.3.0 Try again later")
+
+    def lose_receipt(self):
+        # It has the mail by then.
+        self.smtp.answers.append("451 4.3.0 Try again later")
 
     async def oversize(self):
         async with fakes.lmtp(self.port) as client:

@@ -41,6 +41,7 @@ class MattermostDriver(Driver):
     title = "Mattermost"
     channel = "mattermost"
     absent = {
+        Capability.DURABLE: "Mattermost tells of a post once, and nothing is acknowledged to it.",
         Capability.REFUSE: "Mattermost tells of a post once; the channel holds it, and those behind it, until there is room.",
     }
     notes = {
@@ -127,6 +128,9 @@ class MattermostDriver(Driver):
 
     def fail_once(self):
         self.site.faults.append(("POST", "/posts", web.Response(status=503, text="later")))
+
+    def lose_receipt(self):
+        self.site.swallow.append("/api/v4/posts")
 
     async def post(self, path, **body):
         async with self.http.post(f"{self.path}/{path}", **body) as response:

@@ -80,7 +80,11 @@ class Client:
             self.driver.works += packet["typing"]
         elif "text" in packet:
             self.last = packet.get("seq", 0)
-            if self.hello:
+            if self.driver.loses:
+                self.driver.loses = False
+                self.socket.transport.abort()
+                await self.socket.wait_closed()
+            elif self.hello:
                 await self.send({"ack": self.last})
             self.driver.note(self.talker, packet)
 
@@ -126,6 +130,7 @@ class WebsocketDriver(Driver):
     }
     notes = {
         Capability.REFUSE: "By an error frame with the message's id; the client sends it again.",
+        Capability.ONCE: "The client says which answer it had last.",
         Capability.GAP: "The client sends again what was not acknowledged, and gets the answers it missed.",
     }
     file_limit = Limit(4 << 20, "bytes of a frame, its files in base64", "max_frame_bytes")
@@ -136,6 +141,7 @@ class WebsocketDriver(Driver):
         self.clients = {}
         self.heards = []
         self.works = 0
+        self.loses = False
         self.numbers = itertools.count(1)
         self.away = False
 
@@ -189,6 +195,9 @@ class WebsocketDriver(Driver):
         tapped = {"text": label, "id": f"t{next(self.numbers)}"}
         choice = {"question": choices["question"], "value": value}
         assert await (await self.client(talker)).say({**tapped, "choice": choice}) is Outcome.TAKEN
+
+    def lose_receipt(self):
+        self.loses = True
 
     def typed(self):
         return self.works
@@ -253,6 +262,8 @@ class PlainDriver(WebsocketDriver):
     title = "Websocket, plain client"
     absent = {
         **WebsocketDriver.absent,
+        Capability.DURABLE: "Nothing is acknowledged to who has not said hello.",
+        Capability.ONCE: "Who has not said hello cannot come back to its conversation.",
         Capability.DUPLICATE: "A client that has not said hello gives no ids, and sends nothing again.",
         Capability.RESTART: "Who has not said hello cannot come back to its conversation.",
         Capability.BUTTONS: "Who has not said hello gets text only.",
@@ -265,6 +276,7 @@ class PlainDriver(WebsocketDriver):
 
     tap = Driver.tap
     typed = Driver.typed
+    lose_receipt = Driver.lose_receipt
     cut = Driver.cut
 
 

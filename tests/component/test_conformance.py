@@ -24,6 +24,9 @@ def pager(monkeypatch):
 
 FAULTS = {
     "Forgetful": "test_what_is_delivered_again_is_answered_once",
+    "Hasty": "test_what_is_not_stored_yet_is_not_acknowledged",
+    "Careless": "test_what_cannot_be_stored_is_refused_for_now_and_answered_when_it_comes_again",
+    "Rekeyed": "test_an_answer_whose_receipt_was_lost_is_shown_once",
     "Trusting": "test_what_is_forged_moves_nothing_and_what_is_real_does",
     "Crashing": "test_what_makes_no_sense_is_passed_over_and_the_next_message_is_answered",
     "Impatient": "test_who_is_asked_to_slow_down_waits_and_keeps_the_order",
@@ -68,13 +71,29 @@ def test_a_driver_says_of_every_capability_whether_it_is_there(pager):
 
 
 def test_what_is_absent_and_there_is_found(pager):
-    class Modest(pager):
-        absent = {**pager.absent, Capability.SPLIT: "It is so.", Capability.REFUSE: "It is so."}
+    there = (Capability.DUPLICATE, Capability.DURABLE, Capability.SPLIT, Capability.REFUSE)
 
+    class Modest(pager):
+        absent = {**pager.absent, **dict.fromkeys(there, "It is so.")}
+
+    with pytest.raises(AssertionError, match="is answered once"):
+        Conformance().test_what_is_delivered_again_is_answered_once(driver=Modest())
+    with pytest.raises(AssertionError, match="before it is stored"):
+        Conformance().test_what_is_not_stored_yet_is_not_acknowledged(driver=Modest())
     with pytest.raises(AssertionError, match="comes in"):
         Conformance().test_an_answer_is_split_only_where_it_must_be(driver=Modest())
     with pytest.raises(AssertionError, match="are refused"):
         Conformance().test_what_there_is_no_room_for_is_refused_for_now(driver=Modest())
+
+
+@pytest.mark.parametrize("secrets", [(), ("another",)])
+def test_secrets_of_a_driver_are_those_of_the_options(pager, secrets, caplog):
+    changed = type("Changed", (pager,), {"secrets": secrets})
+    with pytest.raises(AssertionError, match="in the options"):
+        Conformance().test_no_secret_is_logged_at_any_level(driver=changed(), caplog=caplog)
+    more = type("More", (pager,), {"secrets": (*pager.secrets, "another")})
+    with pytest.raises(AssertionError, match="no SecretStr"):
+        Conformance().test_no_secret_is_logged_at_any_level(driver=more(), caplog=caplog)
 
 
 def test_what_is_absent_is_skipped_with_its_reason(pager):

@@ -28,6 +28,46 @@ class Forgetful(Channel):
         super().__init__(options, Receiving(bot, lambda event: event._replace(keys=())), name)
 
 
+class Told:
+    """A receipt that says at once that all is stored."""
+
+    async def acknowledged(self):
+        return True
+
+
+class Hurrying(Receiving):
+    def receive(self, event):
+        self.bot.receive(event)
+        return Told()
+
+
+class Hasty(Channel):
+    def __init__(self, options, bot, name):
+        super().__init__(options, Hurrying(bot, None), name)
+
+
+class Careless(Channel):
+    """Acknowledges what could not be stored."""
+
+    async def take(self, request):
+        try:
+            return await super().take(request)
+        except web.HTTPServiceUnavailable:
+            return web.Response()
+
+
+class Rekeyed(Channel):
+    """Has another key at every try."""
+
+    def __init__(self, options, bot, name):
+        super().__init__(options, bot, name)
+        self.tries = 0
+
+    async def send(self, address, message, key):
+        self.tries += 1
+        await super().send(address, message, f"{key}try{self.tries}")
+
+
 class Trusting(Channel):
     async def take(self, request):
         return await super().take(request.clone(headers={**request.headers, "X-Pager-Key": self.key.decode()}))

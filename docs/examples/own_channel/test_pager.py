@@ -33,6 +33,7 @@ class PagerDriver(Driver):
     def __init__(self):
         self.shown = {}
         self.faults = []
+        self.loses = False
 
     @asynccontextmanager
     async def platform(self):
@@ -53,6 +54,9 @@ class PagerDriver(Driver):
             return self.faults.pop()
         packet = await request.json()
         self.shown.setdefault(packet["key"], Heard(packet["text"], packet["to"]))
+        if self.loses:
+            self.loses = False
+            request.transport.abort()
         return web.Response()
 
     def options(self):
@@ -81,6 +85,9 @@ class PagerDriver(Driver):
 
     def fail_once(self):
         self.faults.append(web.Response(status=503))
+
+    def lose_receipt(self):
+        self.loses = True
 
     async def oversize(self):
         return [await self.post(json={"id": "1", "from": "anna", "text": "x" * LONGEST_BODY})]

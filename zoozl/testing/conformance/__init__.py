@@ -8,7 +8,7 @@ import pytest
 
 # Before they are imported: what a failed assert compares is shown.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("flood", "guards", "inbound", "outbound", "suite", "talk"))
+    *(f"{__name__}.{name}" for name in ("flood", "guards", "inbound", "outbound", "slow_store", "suite", "talk"))
 )
 
 from zoozl.testing.conformance.capability import Capability, Limit  # noqa: E402

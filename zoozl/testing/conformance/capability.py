@@ -12,6 +12,7 @@ class Capability(Enum):
 
     ANSWER = "Messages are answered"
     DUPLICATE = "What is delivered again is answered once, after a restart too"
+    DURABLE = "Acknowledged when it is stored, not before; what cannot be stored is refused for now"
     ORDER = "Answers come in the order of the messages"
     SLOW = "A slow plugin holds up neither the acknowledgement nor others"
     FAILURE = "A plugin that fails: an apology, and the next message is answered"
@@ -26,6 +27,7 @@ class Capability(Enum):
     SPLIT = "A long answer comes in parts, code blocks whole in each"
     PACE = "Asked to slow down, it waits as long as it is told"
     RETRY = "A platform that fails for a moment gets the answer later, once"
+    ONCE = "... once, too, where it had the answer already and could not say so"
     WORDS = "Choices can be answered in words"
     BUTTONS = "Choices are buttons; a second tap changes nothing"
     TYPING = "Shows that the bot is at work"
@@ -43,6 +45,7 @@ METHODS = {
     Capability.EDIT: "edit",
     Capability.PACE: "slow_down",
     Capability.RETRY: "fail_once",
+    Capability.ONCE: "lose_receipt",
     Capability.BUTTONS: "tap",
     Capability.TYPING: "typed",
     Capability.RECONNECT: "cut",

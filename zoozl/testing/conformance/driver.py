@@ -99,7 +99,7 @@ class Driver(ABC):
     threads: ClassVar[Mapping[str, Any]] = {"scope": "thread"}
     """Options with which each thread is a conversation of its own."""
     secrets: ClassVar[Sequence[str]] = ()
-    """Tokens, keys and passwords among the options."""
+    """All tokens, keys and passwords in `options()`: what the channel's Options have as SecretStr."""
 
     # What every channel has
 
@@ -136,6 +136,13 @@ class Driver(ABC):
     def fail_once(self) -> None:
         """RETRY: the next message of the bot meets a fault that will pass."""
         self._missing("fail_once")
+
+    def lose_receipt(self) -> None:
+        """ONCE: the next message of the bot is shown, and the connection breaks before the bot is told so.
+
+        `heard` shows what the platform shows: once what it knows again, twice what it does not.
+        """
+        self._missing("lose_receipt")
 
     async def tap(self, heard: Heard, label: str, talker: str) -> None:
         """BUTTONS: somebody taps a button of a message."""

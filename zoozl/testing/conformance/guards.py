@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
 from zoozl.redaction import clean
 from zoozl.testing.conformance.capability import Capability
@@ -13,6 +15,19 @@ from zoozl.testing.conformance.proof import proves
 from zoozl.testing.conformance.talk import talking
 
 OPEN = "the safe is open"
+
+
+def secrets_in(value: object) -> set[str]:
+    """Every SecretStr among options, however deep."""
+    if isinstance(value, SecretStr):
+        return {value.get_secret_value()}
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return {secret for one in value for secret in secrets_in(one)}
+    return set()
 
 
 class Guards:
@@ -105,6 +120,9 @@ class Guards:
         assert all(driver.secrets)
         caplog.set_level(logging.DEBUG)
         async with talking(driver) as talk:
+            known, found = set(driver.secrets), secrets_in(talk.server.config.channels[driver.channel])
+            assert found <= known, "there is a secret in the options that is not in `secrets`"
+            assert known <= found, "there is one in `secrets` that is no SecretStr of the options"
             await talk.say("fail")
             await driver.garbage()
             if Capability.PACE not in driver.absent:

@@ -11,6 +11,7 @@ from zoozl.testing.conformance.desk import Desk, about
 from zoozl.testing.conformance.driver import ANNA, BERT, ROOM, Driver, File, Outcome, Said
 from zoozl.testing.conformance.flood import DEPTH, NUMBER, flood
 from zoozl.testing.conformance.proof import proves
+from zoozl.testing.conformance.slow_store import SlowStore, acknowledged_early
 from zoozl.testing.conformance.talk import bot, talking
 
 # The words a plugin's failure is apologised with are the bot's; only that they are some is looked at.
@@ -53,6 +54,28 @@ class Inbound:
             async with bot(driver, store=store) as talk:
                 assert await talk.deliver(said) is Outcome.TAKEN
                 assert await talk.all() == ["echo 17"]
+
+    @proves(Capability.DURABLE)
+    async def test_what_is_not_stored_yet_is_not_acknowledged(self, driver: Driver) -> None:
+        store, said = SlowStore(), Said("17")
+        async with talking(driver, store=store) as talk:
+            assert not await acknowledged_early(talk, store, said), "it is acknowledged while the disk is waited for"
+            if Capability.DUPLICATE not in driver.absent:
+                assert await talk.deliver(said) is Outcome.TAKEN
+            assert await talk.all() == ["echo 17"]
+
+    @proves(Capability.DURABLE)
+    async def test_what_cannot_be_stored_is_refused_for_now_and_answered_when_it_comes_again(
+        self, driver: Driver
+    ) -> None:
+        store, said = SlowStore(), Said("17")
+        async with talking(driver, store=store) as talk:
+            store.broken = True
+            outcome = await talk.deliver(said)
+            store.broken = False
+            assert outcome is Outcome.AGAIN
+            assert await talk.deliver(said) is Outcome.TAKEN
+            assert await talk.all() == ["echo 17"]
 
     @proves(Capability.ORDER)
     async def test_answers_come_in_the_order_of_the_messages(self, driver: Driver) -> None:

@@ -82,6 +82,16 @@ class Outbound:
             assert await talk.texts(2) == ["echo 1", "echo 2"]
             assert await talk.all() == ["echo 1", "echo 2"]
 
+    @proves(Capability.ONCE)
+    async def test_an_answer_whose_receipt_was_lost_is_shown_once(self, driver: Driver) -> None:
+        async with talking(driver) as talk:
+            driver.lose_receipt()
+            await talk.say("1")
+            await talk.hears(1)
+            await talk.say("2")
+            await talk.hears(2)
+            assert await talk.all() == ["echo 1", "echo 2"]
+
     @proves(Capability.WORDS)
     async def test_choices_are_answered_by_number_and_by_name(self, driver: Driver) -> None:
         async with talking(driver) as talk:

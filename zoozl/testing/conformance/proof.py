@@ -12,6 +12,7 @@ import pytest
 from zoozl.testing.conformance.capability import Capability
 from zoozl.testing.conformance.driver import ANNA, ROOM, Driver, Outcome, Said
 from zoozl.testing.conformance.flood import DEPTH, flood
+from zoozl.testing.conformance.slow_store import SlowStore, acknowledged_early
 from zoozl.testing.conformance.talk import Talk, talking
 
 # Seconds for one test.
@@ -57,12 +58,25 @@ async def _refuted(driver: Driver, capability: Capability) -> str:
     refute = _REFUTATIONS.get(capability)
     if refute is None:
         return ""
-    async with talking(driver, lane_depth=DEPTH) as talk:
+    async with talking(driver, store=SlowStore(), lane_depth=DEPTH) as talk:
         return await refute(talk)
 
 
 def _channel(talk: Talk) -> Any:
     return talk.server.channels[talk.driver.channel]
+
+
+async def _knows_again(talk: Talk) -> str:
+    said = await talk.say("17")
+    await talk.deliver(said)
+    return "a message that is delivered twice is answered once" if await talk.all() == ["echo 17"] else ""
+
+
+async def _waits_for_the_store(talk: Talk) -> str:
+    store = talk.server.bot.root.store
+    assert isinstance(store, SlowStore)
+    early = await acknowledged_early(talk, store, Said("17"))
+    return "" if early else "it is not acknowledged before it is stored"
 
 
 async def _shows_buttons(talk: Talk) -> str:
@@ -112,6 +126,8 @@ async def _has_threads(talk: Talk) -> str:
 
 
 _REFUTATIONS: dict[Capability, Refute] = {
+    Capability.DUPLICATE: _knows_again,
+    Capability.DURABLE: _waits_for_the_store,
     Capability.BUTTONS: _shows_buttons,
     Capability.TYPING: _types,
     Capability.SPLIT: _splits,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from zoozl import config
+from zoozl.chatbot.ports import Store
 from zoozl.server import Server, serving
 from zoozl.testing.conformance import desk
 from zoozl.testing.conformance.driver import ANNA, Driver, File, Heard, Outcome, Said
@@ -86,19 +87,23 @@ class Talk:
 
 
 @asynccontextmanager
-async def bot(driver: Driver, options: Mapping[str, Any] | None = None, **settings: Any) -> AsyncIterator[Talk]:
+async def bot(
+    driver: Driver, options: Mapping[str, Any] | None = None, *, store: str | Store = "memory:", **settings: Any
+) -> AsyncIterator[Talk]:
     """A bot on the driver's platform, which is up: `options` go to the channel's table, `settings` to the root."""
     table = {**driver.options(), **(options or {})}
     conf = {
         "extensions": [desk.__name__],
         "embedder": Letters(),
         "threshold": 1.0,
-        "store": "memory:",
+        "store": store if isinstance(store, str) else "memory:",
         "shutdown_timeout": 1.0,
         **settings,
         driver.channel: table,
     }
-    async with serving(config.from_dict(conf)) as server, driver.connected(server):
+    made = config.from_dict(conf)
+    opened: AbstractAsyncContextManager[Server] = serving(made) if isinstance(store, str) else Server(made, store)
+    async with opened as server, driver.connected(server):
         yield Talk(driver, server)
 
 
