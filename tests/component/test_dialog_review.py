@@ -88,7 +88,7 @@ async def test_a_plugin_that_asks_again_whatever_happens_does_not_hold_the_loop(
 
     class Stubborn(Interface):
         aliases = ("/stubborn",)
-        timeout = 0.3
+        timeout = 1.0
 
         async def consume(self, package):
             nonlocal asked

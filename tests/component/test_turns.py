@@ -344,18 +344,30 @@ async def test_a_greeters_limit_is_its_own():
 async def test_waiting_for_a_thread_is_not_the_plugins_fault():
     import time
 
-    class Busy(Interface):
-        aliases = ("help",)
-        timeout = 0.5
+    class Holds(Interface):
+        aliases = ("hold",)
 
         def consume(self, package):
-            time.sleep(0.2)
+            time.sleep(3.0)
+            order.append("held")
+            package.callback("held")
+
+    class Quick(Interface):
+        aliases = ("help",)
+        # Less than it waits, and far more than it works.
+        timeout = 2.0
+
+        def consume(self, package):
+            order.append("done")
             package.callback("done")
 
-    async with Bot(Busy, worker_threads=2) as bot:
-        for number in range(6):
+    order = []
+    async with Bot(Holds, Quick, worker_threads=1) as bot:
+        await bot.post("hold", "other")
+        for number in range(3):
             await bot.post("go", str(number))
-        assert [await bot.replies(str(number)) for number in range(6)] == [["done"]] * 6
+        assert [await bot.replies(str(number)) for number in range(3)] == [["done"]] * 3
+        assert order == ["held", "done", "done", "done"]
 
 
 async def test_marks_on_files_stay_unless_the_turn_fails():
