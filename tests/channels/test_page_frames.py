@@ -336,6 +336,8 @@ async def test_what_came_while_the_page_was_closed_is_marked(talking, page):
         await server.reply("seen")
         await server.until(lambda: server.acked == 1)
         await page.goto("about:blank")
+        # Else it is sent to the page that is going.
+        await server.until(lambda: not server.sockets)
         await server.reply("missed")
         await page.goto(server.url)
         await page.locator("li", has=page.locator(".unread")).locator(".words", has_text="missed").wait_for()

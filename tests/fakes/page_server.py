@@ -55,6 +55,8 @@ class PageServer:
                     await self._take(socket, json.loads(frame.data))
         finally:
             self.sockets.discard(socket)
+            self.came.set()
+            self.came.clear()
         return socket
 
     async def _take(self, socket, packet):
@@ -129,7 +131,7 @@ class PageServer:
         return self.seq
 
     async def until(self, condition):
-        """Wait until what the page sent makes `condition` true."""
+        """Wait until what the page sent, or that it went, makes `condition` true."""
         async with asyncio.timeout(10):
             while not condition():
                 await self.came.wait()
