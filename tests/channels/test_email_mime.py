@@ -178,9 +178,9 @@ def test_where_answers_go():
     ],
 )
 def test_nothing_breaks_it_or_takes_long(raw):
-    begun = time.process_time()
+    begun = time.thread_time()
     mail = mime.parse(raw)
-    assert time.process_time() - begun < 20
+    assert time.thread_time() - begun < 5
     assert len(mail.files) <= mime.MOST_PARTS
     assert len(mail.text) <= mime.LONGEST_TEXT
 
@@ -328,9 +328,9 @@ def test_no_html_raises(source):
     ],
 )
 def test_html_takes_time_by_its_length_only(source):
-    begun = time.process_time()
+    begun = time.thread_time()
     html_text.to_text(source)
-    assert time.process_time() - begun < 20
+    assert time.thread_time() - begun < 4
 
 
 @pytest.mark.parametrize(
@@ -350,9 +350,9 @@ def test_html_takes_time_by_its_length_only(source):
 )
 def test_stripping_takes_time_by_the_length_only(line):
     text = f"new\n{(line + chr(10)) * 20_000}"
-    begun = time.process_time()
+    begun = time.thread_time()
     quotes.new_text(text)
-    assert time.process_time() - begun < 20
+    assert time.thread_time() - begun < 4
 
 
 def test_html_reads_as_people_see_it():

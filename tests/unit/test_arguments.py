@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from time import process_time
+from time import thread_time
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -270,13 +270,13 @@ def test_any_line_is_taken_or_refused_with_a_reason(line):
 def test_a_huge_line_takes_no_long_time(piece):
     arguments = Arguments(Picture, "p")
     line = "small " + piece * (1_000_000 // len(piece))
-    begun = process_time()
+    begun = thread_time()
     try:
         said = arguments.parse(line).size
     except UsageError as exc:
         said = str(exc)
     assert len(said) < 500
-    assert process_time() - begun < 10
+    assert thread_time() - begun < 1.0
 
 
 KNOWN = commands.by_name(["/book", "/Image", "play", "/"])

@@ -54,9 +54,9 @@ def test_a_text_that_is_too_long_is_shown_as_it_is():
     "piece", ["[", "![", "*a ", "*a**b", "> - ", "[a](", "<a ", "_a_", "a\n", "`", "|a", "![a](http://b)"]
 )
 def test_no_text_takes_long(piece):
-    start = time.process_time()
+    start = time.thread_time()
     to_html((piece * LONGEST)[:LONGEST])
-    assert time.process_time() - start < 15
+    assert time.thread_time() - start < 3
 
 
 class Reader(HTMLParser):
