@@ -67,10 +67,11 @@ def drop(self, db, batch):
 Commit.write = drop
 """
 FORGETS_KEYS = """
+from dataclasses import replace
 from zoozl.stores.sqlite.operations import Accept
 write = Accept.write
 def forget(self, db, batch):
-    self.receipt.event = self.receipt.event._replace(keys=())
+    self.receipt.event = replace(self.receipt.event, keys=())
     write(self, db, batch)
 Accept.write = forget
 """

@@ -1,5 +1,7 @@
 """Where two plugins are alike near to a message, the talker is asked which of them is meant."""
 
+from dataclasses import replace
+
 import pytest
 
 from zoozl.chatbot import Interface, Message, MessagePart
@@ -101,7 +103,7 @@ def test_what_the_talker_may_not_use_is_no_choice(chatbot):
                   did_you_mean=True)  # fmt: skip
     assert bot.say(UNCLEAR) == [f"flight: {UNCLEAR}, ongoing False"]
     staff = Identity("anna", roles=frozenset({"staff"}))
-    bot.deliver(bot.event(UNCLEAR)._replace(identity=staff))
+    bot.deliver(replace(bot.event(UNCLEAR), identity=staff))
     assert bot.replies()[0].startswith("Did you mean")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -103,7 +104,7 @@ async def test_an_edited_message_is_the_edited_one_after_a_crash(path):
     store = await Store.open(path)
     receipt = store.accept(Event(TALKER, Message("one", id="1")), LANE)
     await receipt.acknowledged()
-    receipt.event = receipt.event._replace(message=Message("two", id="1"))
+    receipt.event = replace(receipt.event, message=Message("two", id="1"))
     await store.edit(receipt)
     await store.close()
     Holds.go = asyncio.Event()

@@ -1,5 +1,7 @@
 """Plugins for those who have proved a role, on any channel."""
 
+from dataclasses import replace
+
 import pytest
 
 from zoozl.chatbot import Interface
@@ -94,6 +96,6 @@ def test_an_identity_survives_a_crash_and_costs_nothing_where_there_is_none():
     address = Address("websocket", "token", talker="jane")
     event = Event(address, Message("x", sent=1.0), (), "message", Identity("jane", {"n": 1}, frozenset({"a", "b"})))
     assert codec.load_event(codec.dump_event(event)) == event
-    plain = event._replace(identity=None)
+    plain = replace(event, identity=None)
     assert "identity" not in codec.dump_event(plain)
     assert codec.load_event(codec.dump_event(plain)) == plain

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from aiohttp import web
 from pager import Channel, Options
@@ -25,7 +26,7 @@ class Receiving:
 
 class Forgetful(Channel):
     def __init__(self, options, bot, name):
-        super().__init__(options, Receiving(bot, lambda event: event._replace(keys=())), name)
+        super().__init__(options, Receiving(bot, lambda event: replace(event, keys=())), name)
 
 
 class Told:

@@ -21,17 +21,7 @@ MASK = "●●●"
 
 
 class Answers:
-    """The answers of one turn, in their order. What most turns never change is a default of the class."""
-
-    secret = False
-    """The text of the event is a secret."""
-    also: Sequence[Receipt] = ()
-    """Messages that were merged with the turn's own."""
-    envelope: Mapping[str, Any] | None = None
-    """What the channel needs in order to answer, if the event does not have it."""
-    gathered: Sequence[Reply] = ()
-    """Those that are recorded, and wait for the end of the turn: the channel sends all together."""
-    _early: Sequence[tuple[list[Reply], list[Message], asyncio.Future[None]]] = ()
+    """The answers of one turn, in their order."""
 
     def __init__(self, services: Services, receipt: Receipt, messages: list[Message]) -> None:
         """`messages` are what was said lately, as the plugins are told."""
@@ -41,8 +31,15 @@ class Answers:
         self._said: list[Message] = []
         # A re-run turn says its first ones again; those were recorded before the crash.
         self._recorded = receipt.replied
-        if receipt.gathered:
-            self.gathered = receipt.gathered
+        self.gathered: Sequence[Reply] = receipt.gathered
+        """Those that are recorded, and wait for the end of the turn: the channel sends all together."""
+        self.secret = False
+        """The text of the event is a secret."""
+        self.also: Sequence[Receipt] = ()
+        """Messages that were merged with the turn's own."""
+        self.envelope: Mapping[str, Any] | None = None
+        """What the channel needs in order to answer, if the event does not have it."""
+        self._early: Sequence[tuple[list[Reply], list[Message], asyncio.Future[None]]] = ()
 
     def add(self, message: str | Message, question: Question | None = None) -> None:
         """Take one, which may put a question. Raises TypeError."""
@@ -82,13 +79,15 @@ class Answers:
         `closes` are the ids of the questions that are no longer open.
         """
         receipt, store = self._receipt, self._services.store
-        held, held_lines = await self._held() if self._early else ([], [])
+        held: list[Reply] = []
+        if self._early:
+            held, held_lines = await self._held()
         replies, lines = self._unrecorded()
         if closes and replies:
             replies[0].message.closes = closes
         if held:
             replies, lines = held + replies, held_lines + lines
-        outcome = Outcome(receipt, state, lines, replies, marked, steps, secret=self.secret, also=self.also)
+        outcome = Outcome(receipt, state, lines, replies, marked, steps, self.also, self.secret)
         done = store.commit(outcome)
         if self.gathered:
             replies = [*(reply for reply in self.gathered if reply not in held), *replies]
@@ -121,16 +120,11 @@ class Answers:
             if envelope is not None:
                 for message in said:
                     message.envelope = message.envelope or envelope
-            address, lane, seq, kept = (
-                event.address,
-                receipt.lane,
-                receipt.seq,
-                self._services.outbox.keeps(event.address),
-            )
-            replies = [
-                Reply(store.next_number(), seq, first + n, lane, address, message, kept=kept)
-                for n, message in enumerate(said)
-            ]
+            kept = self._services.outbox.keeps(event.address)
+            for n, message in enumerate(said, first):
+                replies.append(
+                    Reply(store.next_number(), receipt.seq, n, receipt.lane, event.address, message, 0, kept)
+                )
         # The talker's own line comes before the first answer, once.
         if event.kind == "message" and not receipt.archived:
             receipt.archived = True

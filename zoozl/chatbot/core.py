@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class Chatbot:
         self._scope_of = scope_of
         self._dialog_ttl = dialog_ttl
         self._dialogs = Dialogs(self._store, self._clock, self.receive, kept_dialogs)
-        self._rejecting: set[asyncio.Task[None]] = set()
+        self._rejecting: dict[asyncio.Task[None], int] = {}
         self._open = False
         self._gate = asyncio.Event()
         self._gate.set()
@@ -161,17 +162,23 @@ class Chatbot:
     async def take_up(self) -> None:
         """Go on with events and replies that were put back into the store, as with dead letters tried again."""
         # Before and after reading: what ended meanwhile is in the first look only, what came in the second.
-        replies, turns = self._outbox.ids(), set(self._lanes.seqs)
+        replies, turns = self._outbox.ids(), self._events()
         for reply in await self._store.undelivered():
             # What a channel gathers is with its turn until that ends.
             if reply.seq in turns and self._outbox.gathers(reply.address.channel):
                 continue
             if reply.id not in replies and reply.id not in self._outbox.ids():
                 self._outbox.deliver_soon(reply.lane, [reply], None)
-        events = set(self._lanes.seqs)
-        for receipt in await self._store.unfinished():
-            if receipt.seq not in events and receipt.seq not in self._lanes.seqs:
+        events = self._events()
+        receipts = await self._store.unfinished()
+        events |= self._events()
+        for receipt in receipts:
+            if receipt.seq not in events:
                 self._lanes.submit(receipt)
+
+    def _events(self) -> set[int]:
+        """Those that somebody is at, or will be."""
+        return self._lanes.seqs() | set(self._rejecting.values())
 
     async def _one_by_one(self, suspects: dict[int, asyncio.Event]) -> None:
         """Let events that were there at two crashes or more run while nothing else runs: only they are to blame."""
@@ -283,7 +290,7 @@ class Chatbot:
         parts = [MessagePart(text), *old.files]
         message = Message(parts, old.author, old.timestamp, old.id)
         message.envelope = old.envelope
-        receipt.event = receipt.event._replace(message=message)
+        receipt.event = replace(receipt.event, message=message)
         self._store.edit(receipt)
         log.debug("message %s was edited while it waited", number, extra={"turn": receipt.seq})
         return True
@@ -384,20 +391,13 @@ class Chatbot:
         elif running.plugin.busy == "replace":
             running.end(Ending.REPLACED)
         elif running.plugin.busy == "reject":
-            task = asyncio.ensure_future(self._reject(receipt))
-            self._rejecting.add(task)
-            task.add_done_callback(self._rejecting.discard)
+            task = asyncio.create_task(self._reject(receipt))
+            self._rejecting[task] = receipt.seq
+            task.add_done_callback(self._rejecting.pop)
             return True
         return False
 
     async def _reject(self, receipt: Receipt) -> None:
-        self._lanes.seqs.add(receipt.seq)
-        try:
-            await self._say_busy(receipt)
-        finally:
-            self._lanes.seqs.discard(receipt.seq)
-
-    async def _say_busy(self, receipt: Receipt) -> None:
         if receipt.known is not None:
             try:
                 await receipt.known
@@ -480,7 +480,7 @@ class Chatbot:
             await asyncio.wait([self._alone])
         await self._lanes.join()
         while self._rejecting:
-            await asyncio.wait(set(self._rejecting))
+            await asyncio.wait(self._rejecting)
         await self._outbox.join()
 
     async def drain(self, timeout: float = 10.0) -> bool:  # noqa: ASYNC109 - both outcomes are normal here

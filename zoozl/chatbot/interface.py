@@ -101,6 +101,7 @@ class Plugin:
         "debounce",
         "decides",
         "dm_only",
+        "guarded",
         "hears_end",
         "hidden",
         "idle_timeout",
@@ -140,6 +141,8 @@ class Plugin:
         self.hears_end = type(interface).on_end is not Interface.on_end
         self.roles = _roles(interface)
         self.hidden = bool(interface.hidden)
+        self.guarded = bool(self.roles or self.dm_only or self.busy == "merge" or self.arguments is not None)
+        """Whether a message has to pass something before `consume`: most plugins take it as it is."""
         _check_methods(interface, self.name)
         self._consume: Callable[..., Any] = interface.consume
         self.is_async = inspect.iscoroutinefunction(interface.consume)

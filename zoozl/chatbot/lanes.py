@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from zoozl.chatbot.ports import Receipt
@@ -19,13 +19,12 @@ CLOSE_TIMEOUT = 2.0
 
 
 class _Lane:
-    __slots__ = ("queue", "task", "under_way")
+    task: asyncio.Task[None] | None = None
+    under_way: Sequence[Receipt] = ()
+    """The events that are at work, whichever task ends that."""
 
-    def __init__(self) -> None:
-        self.queue: deque[Receipt] = deque()
-        self.task: asyncio.Task[None] | None = None
-        self.under_way: list[int] = []
-        """The events that are at work, whichever task ends that."""
+    def __init__(self, first: Receipt) -> None:
+        self.queue = deque((first,))
 
 
 class Lanes:
@@ -39,8 +38,6 @@ class Lanes:
         self._number = number
         self._lanes: dict[str, _Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.seqs: set[int] = set()
-        """Events that are here: waiting, or under way."""
         self.left: set[asyncio.Task[None]] = set()
         """Tasks that do not end although they were cancelled."""
         self._ends: dict[int, asyncio.Event] = {}
@@ -64,15 +61,14 @@ class Lanes:
 
     def submit(self, receipt: Receipt) -> None:
         """Put a receipt at the end of its lane, room or not: `check` comes before accepting."""
-        self.seqs.add(receipt.seq)
         lane = self._lanes.get(receipt.lane)
         if lane is None:
-            lane = self._lanes[receipt.lane] = _Lane()
-            lane.queue.append(receipt)
+            lane = self._lanes[receipt.lane] = _Lane(receipt)
             self._idle.clear()
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
-            lane.task = self._loop.create_task(self._run(receipt.lane, lane))
+            # With a name: asyncio would put one together for every message.
+            lane.task = asyncio.Task(self._run(receipt.lane, lane), loop=self._loop, name="lane")
         else:
             lane.queue.append(receipt)
 
@@ -95,8 +91,9 @@ class Lanes:
         lane, taken = self._lanes.get(key), []
         while lane is not None and lane.queue and which(lane.queue[0]):
             receipt = lane.queue.popleft()
-            lane.under_way.append(receipt.seq)
             taken.append(receipt)
+        if lane is not None:
+            lane.under_way = [*lane.under_way, *taken]
         return taken
 
     def find(self, which: Callable[[Receipt], bool]) -> Receipt | None:
@@ -111,7 +108,7 @@ class Lanes:
                     work, first = first, None
                 else:
                     receipt = lane.queue.popleft()
-                    lane.under_way.append(receipt.seq)
+                    lane.under_way = (receipt,)
                     work = self._work(receipt)
                 me = lane.task
                 try:
@@ -124,21 +121,23 @@ class Lanes:
                     log.exception("an event of lane %s failed", key)
                 if lane.task is not me:
                     return  # another task has the lane now, and ends what is under way
-                self._end(lane)
+                if self._ends:
+                    self._tell(lane.under_way)
+                lane.under_way = ()
         finally:
             if me is None or lane.task is me:
                 del self._lanes[key]
                 if not self._lanes:
                     self._idle.set()
 
-    def _end(self, lane: _Lane) -> None:
-        """What was under way is done."""
-        self.seqs.difference_update(lane.under_way)
-        if self._ends:
-            for seq in lane.under_way:
-                if (end := self._ends.pop(seq, None)) is not None:
-                    end.set()
-        lane.under_way.clear()
+    def _tell(self, done: Sequence[Receipt]) -> None:
+        for receipt in done:
+            if (end := self._ends.pop(receipt.seq, None)) is not None:
+                end.set()
+
+    def seqs(self) -> set[int]:
+        """The events that are here: waiting, or under way."""
+        return {receipt.seq for lane in self._lanes.values() for receipt in (*lane.under_way, *lane.queue)}
 
     async def ended(self, seq: int) -> None:
         """Wait until an event that is here is done, or has failed."""

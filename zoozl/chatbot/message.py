@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import time
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from zoozl.chatbot.identity import Identity
@@ -28,7 +28,6 @@ class MessagePart:
     """The text as it was written, where a channel took quotations and signatures off; "" if nothing was taken off."""
 
     def __post_init__(self) -> None:
-        # Spelled out: this is made twice for every message.
         if not (
             isinstance(self.text, str)
             and isinstance(self.binary, bytes)
@@ -45,7 +44,17 @@ class Message:
     `from_bot` tells the bot's answers from the talker's words in a history.
     """
 
-    __slots__ = ("_sent", "author", "closes", "envelope", "from_bot", "id", "parts", "question", "row", "stream")
+    # What most messages never have is a default of the class: two are made in every turn.
+    question: Question | None = None
+    """What a reply asks; channels with buttons show them."""
+    closes: tuple[str, ...] = ()
+    """The ids of the questions that are no longer open since this reply."""
+    envelope: Mapping[str, Any] | None = None
+    """JSON of the channel's own: what it needs in order to answer this; every reply to it carries the same."""
+    stream = ""
+    """The key of the growing answer that a reply takes the place of."""
+    row = 0
+    """Where a store keeps it; 0 before."""
 
     def __init__(
         self,
@@ -56,25 +65,29 @@ class Message:
         from_bot: bool = False,
     ) -> None:
         """`sent` may be seconds since the epoch; now if it is not given."""
-        if isinstance(parts, str):
-            self.parts = [MessagePart(parts)]
-        else:
-            self.parts = [MessagePart(**part) if isinstance(part, dict) else part for part in parts]
+        # A text stays one until somebody asks for its part: hardly anybody does.
+        self._content: str | list[MessagePart] = (
+            parts
+            if isinstance(parts, str)
+            else [MessagePart(**part) if isinstance(part, dict) else part for part in parts]
+        )
         self.author = author
         # Kept as it came: hardly anybody asks, and a datetime costs as much as the rest of a message.
         self._sent = time() if sent is None else sent
         self.id = id
         self.from_bot = from_bot
-        self.question: Question | None = None
-        """What a reply asks; channels with buttons show them."""
-        self.closes: tuple[str, ...] = ()
-        """The ids of the questions that are no longer open since this reply."""
-        self.envelope: Mapping[str, Any] | None = None
-        """JSON of the channel's own: what it needs in order to answer this; every reply to it carries the same."""
-        self.stream = ""
-        """The key of the growing answer that a reply takes the place of."""
-        self.row = 0
-        """Where a store keeps it; 0 before."""
+
+    @property
+    def parts(self) -> list[MessagePart]:
+        """What it is made of; the list may be changed."""
+        content = self._content
+        if isinstance(content, str):
+            content = self._content = [MessagePart(content)]
+        return content
+
+    @parts.setter
+    def parts(self, parts: list[MessagePart]) -> None:
+        self._content = parts
 
     @property
     def sent(self) -> datetime:
@@ -91,10 +104,10 @@ class Message:
     @property
     def size(self) -> int:
         """Characters of its texts and bytes of its files, for keeping memory within bounds."""
-        if len(self.parts) == 1:
-            part = self.parts[0]
-            return len(part.text) + len(part.binary)
-        return sum(len(part.text) + len(part.binary) for part in self.parts)
+        content = self._content
+        if isinstance(content, str):
+            return len(content)
+        return sum(len(part.text) + len(part.binary) for part in content)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
@@ -111,16 +124,29 @@ class Message:
         return f"Message({self.parts!r}, author={self.author!r}, from_bot={self.from_bot})"
 
     @property
+    def plain(self) -> str | None:
+        """Its text if it is nothing but a text, else None."""
+        content = self._content
+        if isinstance(content, str):
+            return content
+        if len(content) != 1:
+            return None
+        part = content[0]
+        return None if part.binary or part.filename or part.media_type or part.full else part.text
+
+    @property
     def text(self) -> str:
         """The texts of all parts, joined by a space; "" for a message of files only."""
-        if len(self.parts) == 1:
-            return self.parts[0].text
-        return " ".join(part.text for part in self.parts if part.text)
+        content = self._content
+        if isinstance(content, str):
+            return content
+        return " ".join(part.text for part in content if part.text)
 
     @property
     def files(self) -> list[MessagePart]:
         """The parts that carry bytes."""
-        return [part for part in self.parts if part.binary]
+        content = self._content
+        return [] if isinstance(content, str) else [part for part in content if part.binary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +193,9 @@ def _part(text: str) -> str:
     return quote(text, safe="@+ ") if ":" in text or "%" in text else text
 
 
-class Event(NamedTuple):
-    """Something that happened in a conversation, as a channel decoded it.
+@dataclass(slots=True)
+class Event:
+    """Something that happened in a conversation, as a channel decoded it. Nobody changes it.
 
     `keys` are all identities under which the platform may deliver it again; they are checked and taken in
     one step. No key means that the transport itself never repeats (a plain websocket frame).

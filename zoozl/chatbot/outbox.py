@@ -77,7 +77,7 @@ class Outbox:
     def compose(self, message: str | Message) -> Message:
         """A plugin's words as the bot's message. Raises TypeError."""
         if isinstance(message, str):
-            return Message(message, self.author, self.now(), from_bot=True)
+            return Message(message, self.author, self.now(), "", True)
         if isinstance(message, Message):
             author = message.author or self.author
             composed = Message(message.parts, author, self._said(message), message.id, from_bot=True)
@@ -161,16 +161,19 @@ class Outbox:
         if queue is not None:
             queue.extend((reply, durable) for reply in replies)
             return _nothing()
-        queue = self._queues[lane] = deque((reply, durable) for reply in replies)
+        queue = self._queues[lane] = deque([(reply, durable) for reply in replies])
         return self._first_tries(lane, queue)
 
     async def _first_tries(self, lane: str, queue: deque[tuple[Reply, Done]]) -> None:
         try:
             while queue:
                 along = self._along(queue) if self._gathering else ()
-                if not await self._try(*queue[0], along):
+                reply, durable = queue[0]
+                if not await self._try(reply, durable, along):
                     break
-                _take(queue, 1 + len(along))
+                queue.popleft()
+                if along:
+                    _take(queue, len(along))
         except Away:
             # They are recorded; `resume` reads them again.
             queue.clear()

@@ -25,11 +25,15 @@ class Package:
     thread, until the turn has ended. Raises TypeError for anything but a str or a Message.
     """
 
+    answered_by = ""
+    """Who gave the last answer, an id like `talker`; another one only after `participants="anyone"`."""
+    finished = False
+    _seen: Sequence[tuple[Message, MessagePart, bool]] = ()
+
     def __init__(
         self,
         conversation: Conversation,
         callback: Callable[[str | Message], None],
-        *,
         address: Address | None = None,
         message: Message | None = None,
         matched: bool = False,
@@ -48,11 +52,7 @@ class Package:
         """Who the talker has proved to be, with `claims` and `roles`; None when nobody proved anything."""
         self.arguments = arguments
         """What was written after the command, as the plugin's `arguments` declare; None if it was not called by one."""
-        self.answered_by = ""
-        """Who gave the last answer, an id like `talker`; another one only after `participants="anyone"`."""
-        self.finished = False
         self._run = run
-        self._seen: list[tuple[Message, MessagePart, bool]] = []
 
     @property
     def talker(self) -> str:
@@ -78,7 +78,7 @@ class Package:
             return []
         said = [m for m in self.conversation.messages if not m.from_bot]
         files = [(message, part) for message in said[-msg_count:] for part in message.files]
-        self._seen += [(message, part, part.consumed) for message, part in files]
+        self._seen = [*self._seen, *((message, part, part.consumed) for message, part in files)]
         return [part for _, part in files if consumed is None or part.consumed == consumed]
 
     def marked(self) -> list[Message]:

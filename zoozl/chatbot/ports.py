@@ -29,9 +29,6 @@ class Receipt:
     What most receipts never need is a default of the class: one is made for every message.
     """
 
-    duplicate: bool = False
-    known: Done = None
-    """Done when `duplicate` is decided."""
     pending: bool = False
     """Not on disk yet."""
     waiting: Future[None] | None = None
@@ -46,13 +43,9 @@ class Receipt:
     """Its message is in the history already."""
     at: float = 0.0
     """When it came, in seconds since the epoch by the bot's clock."""
-    recovered: bool = False
-    """A crash left it undone: its turn may have begun before."""
     error: StoreError | None = None
     gathered: Sequence[Reply] = ()
     """Replies of its turn that a crash left, for a channel that sends all replies of a turn together."""
-    failed: bool = False
-    """It could not be accepted after all: what its turn did must leave no trace."""
     cut: bool = False
     """It is a cancel that ended a running turn on arrival."""
 
@@ -60,6 +53,13 @@ class Receipt:
         self.seq = seq
         self.lane = lane
         self.event = event
+        self.duplicate = False
+        self.known: Done = None
+        """Done when `duplicate` is decided."""
+        self.recovered = False
+        """A crash left it undone: its turn may have begun before."""
+        self.failed = False
+        """It could not be accepted after all: what its turn did must leave no trace."""
 
     async def acknowledged(self) -> bool:
         """Wait until the event (of a duplicate, the first one) is durable; True if it is new.

@@ -64,9 +64,7 @@ class Unfit(BaseException):
 class Run:
     """One run. Its package calls `say`, and what is async here; turns call `begin` and `resume`."""
 
-    # What most runs never change is a default of the class: one is made for every message.
-    dialog: Dialog | None = None
-    """As it is stored; None if nothing of it is."""
+    # What most runs neither change nor look at is a default of the class: one is made for every message.
     journal: list[Entry] | None = None
     """What is replayed, and what is not stored yet; None before the first entry."""
     question: Question | None = None
@@ -75,10 +73,7 @@ class Run:
     """What the present turn brings to the open question."""
     ending: str = ""
     """Why it has to end."""
-    detached = False
-    asked = False
     on_thread = False
-    silenced = False
     ending_later = ""
     """The same, as soon as the journal has answered all it can."""
     start = ""
@@ -112,6 +107,9 @@ class Run:
         self._first: Turn | None = turn
         self.task = turn.task
         self.package: Package | None = None
+        self.dialog: Dialog | None = None
+        """As it is stored; None if nothing of it is."""
+        self.detached = self.asked = self.silenced = False
 
     def replay(self, dialog: Dialog, entries: list[Entry]) -> None:
         """Go through `entries` first."""

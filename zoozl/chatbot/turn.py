@@ -50,29 +50,17 @@ class Abandoned(BaseException):
 class Turn:
     """One event's turn. `run` does it all; the watch and the lanes may end it or flush its replies meanwhile."""
 
-    # What most turns never change is a default of the class: one is made for every message.
-    talking = False
-    """Said things go out while it runs: it has taken longer than a moment."""
-    ended_by: Ending | None = None
+    # What most turns neither change nor look at is a default of the class: one is made for every message.
     ended_at = 0.0
-    abandoned = False
-    cancelled = False
-    """Cancelled before its plugin was found: it will not run."""
     alias = ""
     deadline = 0.0
     plugin: Plugin | None = None
     """The one that is running."""
     _waits = False
-    _typed = 0.0
-    """When the talker was last shown that it is at work (loop time); 0.0: never."""
     _stage = ROUTING
     _run: Run | None = None
     route: Route | None = None
     """What was decided about its message."""
-    steps: Sequence[Step] = ()
-    """Dialogs that began, went on or ended in it."""
-    marked: Sequence[Message] = ()
-    """Messages whose files were consumed in it."""
 
     def __init__(
         self,
@@ -97,6 +85,18 @@ class Turn:
         self.task: asyncio.Task[Any] | None = asyncio.current_task(services.loop)
         """The task of the plugin that is running, or about to."""
         self.started = self._loop.time()
+        self.talking = False
+        """Said things go out while it runs: it has taken longer than a moment."""
+        self.ended_by: Ending | None = None
+        self.abandoned = False
+        self.cancelled = False
+        """Cancelled before its plugin was found: it will not run."""
+        self.steps: Sequence[Step] = ()
+        """Dialogs that began, went on or ended in it."""
+        self.marked: Sequence[Message] = ()
+        """Messages whose files were consumed in it."""
+        self._typed = 0.0
+        """When the talker was last shown that it is at work (loop time); 0.0: never."""
 
     async def run(self) -> None:
         """Route and answer the event, then commit."""
@@ -119,35 +119,13 @@ class Turn:
         if self.cancelled:
             self.report(route, Ending.CANCELLED)
             return
-        event = self.receipt.event
-        if plugin.roles and not may_use(event.identity, plugin.roles):
-            self._refuse(route, plugin, NOT_ALLOWED)
-            return
-        if plugin.dm_only and event.address.room:
-            self._refuse(route, plugin, IN_PRIVATE)
-            await self._offer_private(route, event.address)
-            return
-        if plugin.busy == "merge" and message is not None and not self.receipt.recovered:
-            message = await self._merge(plugin, message)
-            if self.cancelled:
-                # While it waited for more.
-                self.report(route, Ending.CANCELLED)
+        event, arguments, drawn = self.receipt.event, None, None
+        if plugin.guarded:
+            admitted = await self._admit(route, plugin, message)
+            if admitted is None:
                 return
-        arguments = drawn = None
-        if route.rule is Rule.COMMAND and plugin.arguments is not None and message is not None:
-            try:
-                arguments, drawn = beginning.parsed(plugin, message)
-            except UsageError as exc:
-                self.answer(USAGE.format(exc, plugin.usage(message.text.lstrip()[0])))
-                self.report(route, Ending.REFUSED)
-                return
-            except Exception:  # the edge: validators are the plugin's
-                log.exception("the arguments of plugin %s failed", plugin.name)
-                self.answer(APOLOGY)
-                self.report(route, Ending.FAILED)
-                return
-        holds = self._holds(plugin)
-        before = self.data if holds else "{}"
+            message, arguments, drawn = admitted
+        before = self.data if self.subject and self._holds(plugin) else "{}"
         # The greeting before a first answer is a run of its own.
         number = -self.receipt.seq if route.rule is GREETING and message is None and event.kind != "connect" else 0
         run = self.services.new_run(self.services, plugin, self, number or self.receipt.seq)
@@ -159,16 +137,8 @@ class Turn:
             self.messages,
             json.loads(before) if before != "{}" else {},
         )
-        run.package = Package(
-            conversation,
-            run.say,
-            address=event.address,
-            message=message,
-            matched=route.rule is not FALLBACK,
-            identity=event.identity,
-            arguments=arguments,
-            run=run,
-        )
+        matched = route.rule is not FALLBACK
+        run.package = Package(conversation, run.say, event.address, message, matched, event.identity, arguments, run)
         self.route, self.alias = route, route.alias
         if plugin.is_async:
             run.before = before
@@ -180,6 +150,40 @@ class Turn:
         self.settle(route, run, ending, complete)
         if run.passes_on is not None and ending is DONE:
             await self._pass_on(*run.passes_on)
+
+    async def _admit(
+        self, route: Route, plugin: Plugin, message: Message | None
+    ) -> tuple[Message | None, Any, dict[str, Any] | None] | None:
+        """What a plugin is given that is not for everybody, or not for every message: None if nothing.
+
+        Else the message, the arguments in it, and what of them was left to chance.
+        """
+        event = self.receipt.event
+        if plugin.roles and not may_use(event.identity, plugin.roles):
+            self._refuse(route, plugin, NOT_ALLOWED)
+            return None
+        if plugin.dm_only and event.address.room:
+            self._refuse(route, plugin, IN_PRIVATE)
+            await self._offer_private(route, event.address)
+            return None
+        if plugin.busy == "merge" and message is not None and not self.receipt.recovered:
+            message = await self._merge(plugin, message)
+            if self.cancelled:
+                # While it waited for more.
+                self.report(route, Ending.CANCELLED)
+                return None
+        if route.rule is not Rule.COMMAND or plugin.arguments is None or message is None:
+            return message, None, None
+        try:
+            return message, *beginning.parsed(plugin, message)
+        except UsageError as exc:
+            self.answer(USAGE.format(exc, plugin.usage(message.text.lstrip()[0])))
+            self.report(route, Ending.REFUSED)
+        except Exception:  # the edge: validators are the plugin's
+            log.exception("the arguments of plugin %s failed", plugin.name)
+            self.answer(APOLOGY)
+            self.report(route, Ending.FAILED)
+        return None
 
     async def _pass_on(self, alias: str, message: Message | None) -> None:
         """Give the message that a dialog began with to whom it is meant for."""
@@ -199,7 +203,7 @@ class Turn:
         return next((dialog for dialog in self.open_before if dialog.id == number), None)
 
     def _holds(self, plugin: Plugin) -> bool:
-        return bool(self.subject) and plugin.context.plugins.table.get(self.subject) is plugin
+        return plugin.context.plugins.table.get(self.subject) is plugin
 
     async def _merge(self, plugin: Plugin, message: Message) -> Message:
         """One message of all that were sent in a row."""
@@ -285,9 +289,9 @@ class Turn:
             raise Abandoned
         plugin, package = run.plugin, run.package
         assert package is not None
-        holds = self._holds(plugin)
+        holds = bool(self.subject) and self._holds(plugin)
         data = run.before
-        if ending in (DONE, WAITING):
+        if ending is DONE or ending is WAITING:
             try:
                 data = to_json(plugin, package.conversation.data)
             except DataError as exc:
@@ -316,13 +320,13 @@ class Turn:
                 self.release()
             if run.dialog is not None or (holds and not self.subject):
                 self.on_end(plugin, package.conversation, run.ending or REASONS.get(ending, "done"))
-        if ending in (DONE, WAITING):
+        if ending is DONE or ending is WAITING:
             if marked := package.marked():
                 self.marked = [*self.marked, *marked]
         else:
             package.unmark()
-        if ending in EXCUSES:
-            self.answer(EXCUSES[ending])
+            if ending in EXCUSES:
+                self.answer(EXCUSES[ending])
         if ending is not WAITING:
             # They know each other: taken apart here, they need not wait for the garbage collector.
             run.package = self._run = None
@@ -380,7 +384,7 @@ class Turn:
         """Tell the talker that the plugin is not for him; it loses the floor, or nothing else could be said."""
         if route.rule is not GREETING:
             self.answer(why)
-        if route.rule in CANCELS or self._holds(plugin):
+        if route.rule in CANCELS or (self.subject and self._holds(plugin)):
             self.release()
         self.report(route, Ending.REFUSED)
 

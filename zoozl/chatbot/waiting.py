@@ -122,7 +122,7 @@ async def _answer(turn: Turn, event: Event, answer: Answer, *, ends: bool) -> No
         address = replace(dialog.address, talker=talker)
         if turn.services.lane_of(address) != turn.services.lane_of(dialog.address):
             address = dialog.address
-        forwarded = event._replace(address=address, keys=(f"forward:{turn.receipt.seq}",), answer=answer)
+        forwarded = replace(event, address=address, keys=(f"forward:{turn.receipt.seq}",), answer=answer)
         turn.services.receive(forwarded)
     elif dialog.deadline is not None and turn.receipt.at >= dialog.deadline:
         await _expire(turn, dialog)
@@ -135,7 +135,7 @@ async def _answer(turn: Turn, event: Event, answer: Answer, *, ends: bool) -> No
             _say(turn, IN_WORDS.format(question.prompt))
     else:
         route = Route(turn.plugin_of(dialog), dialog.alias, 1.0, Rule.BUTTON)
-        await turn.go_on(dialog, event._replace(answer=answer), route)
+        await turn.go_on(dialog, replace(event, answer=answer), route)
 
 
 def _say(turn: Turn, text: str) -> None:

@@ -191,7 +191,7 @@ class Bot:
         for where, question in seen:
             if (value := button_value(question, label)) is not None:
                 event = self.event(label, talker)
-                return event._replace(address=replace(where, talker=talker), answer=Answer(question.id, value))
+                return replace(event, address=replace(where, talker=talker), answer=Answer(question.id, value))
         _, latest = seen[0]
         there = ", ".join(f"[{name}]" for name in buttons(latest)) or "no buttons"
         raise AssertionError(f"there is no button [{label}]; the question {latest.prompt!r} has {there}")
@@ -215,7 +215,7 @@ class Bot:
 
     async def connect(self, talker: str = DEFAULT_TALKER) -> list[str]:
         """Arrive, as a websocket does; the greeting."""
-        await self.deliver(self.event(Message(), talker)._replace(keys=(), kind="connect"))
+        await self.deliver(replace(self.event(Message(), talker), keys=(), kind="connect"))
         return await self.replies(talker)
 
     # What happens to it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from dataclasses import replace
 
 from aiohttp import ClientError, ClientSession, web
 
@@ -62,7 +63,7 @@ class Channel:
         talker = event.address.talker
         if not self.access.admits([talker], None):
             return web.Response()
-        event = event._replace(identity=Identity(talker, {}, self.access.roles([talker])))
+        event = replace(event, identity=Identity(talker, {}, self.access.roles([talker])))
         try:
             # Acknowledged when it cannot be lost any more, and not before.
             await self.bot.receive(event).acknowledged()

@@ -31,31 +31,7 @@ LONGEST_WAIT = 1.0
 
 
 class Connection:
-    """One client. What most never change is a default of the class."""
-
-    acks = False
-    """It said hello: it acknowledges, and is acknowledged to."""
-    identity: Identity | None = None
-    prefix = ""
-    """Of the keys of its messages."""
-    greeted = False
-    ready = True
-    """Replies may be sent: nothing that waited can be overtaken."""
-    spoke = False
-    sent = 0
-    """The `seq` of the last reply that was sent, or that the client has had before."""
-    acked = 0
-    active = True
-    """Whether a message went either way since the last look."""
-    since = 0.0
-    """The last look (loop time) that found it active."""
-    bucket: Bucket | None = None
-    """Its share of messages; of a talker who can come back it outlives the connection."""
-    timer: asyncio.TimerHandle | None = None
-    """Until it is greeted, or for the first frame."""
-    expiry: asyncio.TimerHandle | None = None
-    _patience: Bucket | None = None
-    _share: Bucket | None = None
+    """One client."""
 
     def __init__(
         self, socket: web.WebSocketResponse, request: web.Request, address: Address, partials: Partials, backlog: int
@@ -69,6 +45,29 @@ class Connection:
         self.inlet = Inlet(self._transport, request.protocol, partials)
         self._transport.set_protocol(self.inlet)
         self._background: set[asyncio.Task[None]] = set()
+        self.acks = False
+        """It said hello: it acknowledges, and is acknowledged to."""
+        self.identity: Identity | None = None
+        self.prefix = ""
+        """Of the keys of its messages."""
+        self.greeted = False
+        self.ready = True
+        """Replies may be sent: nothing that waited can be overtaken."""
+        self.spoke = False
+        self.sent = 0
+        """The `seq` of the last reply that was sent, or that the client has had before."""
+        self.acked = 0
+        self.active = True
+        """Whether a message went either way since the last look."""
+        self.since = 0.0
+        """The last look (loop time) that found it active."""
+        self.bucket: Bucket | None = None
+        """Its share of messages; of a talker who can come back it outlives the connection."""
+        self.timer: asyncio.TimerHandle | None = None
+        """Until it is greeted, or for the first frame."""
+        self.expiry: asyncio.TimerHandle | None = None
+        self._patience: Bucket | None = None
+        self._share: Bucket | None = None
 
     @property
     def behind(self) -> bool:

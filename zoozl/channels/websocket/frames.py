@@ -93,12 +93,12 @@ def decode(frame: str) -> Message | Answer | Hello | Auth | Ack | Listing:
         return _decode_other(packet)
     if text is not None and not isinstance(text, str):
         raise FrameError("'text' must be a string")
-    number = _id(packet)
+    number = _id(packet) if "id" in packet else ""
     if files is None:
-        message = Message(text or "", id=number)
+        message = Message(text or "", "", None, number)
     elif isinstance(files, list):
         parts = [MessagePart(text)] if text else []
-        message = Message([*parts, *map(_decode_file, files)], id=number)
+        message = Message([*parts, *map(_decode_file, files)], "", None, number)
     else:
         raise FrameError("'files' must be a list")
     if "choice" in packet or "form" in packet:

@@ -62,11 +62,8 @@ def _unicode(text: str) -> str:
 
 def plain_text(message: Message) -> str | None:
     """The text of a message that is nothing else, None for one with files or several parts."""
-    parts = message.parts
-    if len(parts) != 1:
-        return None
-    part = parts[0]
-    return None if part.binary or part.filename or part.media_type or part.full else _unicode(part.text)
+    text = message.plain
+    return text if text is None or text.isascii() else _unicode(text)
 
 
 def dump_message(message: Message) -> str:

@@ -206,8 +206,10 @@ class Accept(_Operation):
 
     def settle(self, error: StoreError | None) -> None:
         """It is durable."""
-        _settle(self.receipt.known, error)
-        self.receipt.settle(error)
+        receipt = self.receipt
+        if receipt.known is not None:
+            _settle(receipt.known, error)
+        receipt.settle(error)
 
 
 class Edit(_Operation):
@@ -263,7 +265,7 @@ class Commit(_Operation):
         if error is None:
             outcome = self.outcome
             self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages, outcome.steps)
-        super().settle(error)
+        _settle(self.done, error)
 
 
 class Record(_Operation):
