@@ -43,6 +43,10 @@ class EmailDriver(Driver):
         Capability.ROOMS: "A mail is answered to its author alone.",
         Capability.SPLIT: "A mail may be as long as it likes.",
         Capability.PACE: "SMTP does not tell how long to wait; a mail that is refused for now is tried again later and later.",
+        Capability.MIDDLE: "A mail may be as long as it likes.",
+        Capability.STREAM: "A mail that was sent cannot be changed.",
+        Capability.FORMS: "Mail programs show none; the fields are asked for one by one, in words.",
+        Capability.COMMANDS: "Mail programs have none of the bot's; what begins with a slash is read as one.",
         Capability.BUTTONS: "Mail programs show none; choices are numbered lines, and the number or the name is the answer.",
         Capability.TYPING: "Mail programs show nothing of the kind.",
         Capability.RECONNECT: "The mail server connects for every delivery.",
@@ -117,10 +121,12 @@ class EmailDriver(Driver):
     def content(self, part):
         return part.get_payload(decode=True)
 
-    def fail_once(self):
-        self.smtp.answers.append("RCPT 451 4.3.0 Try again later")
+    def fail_once(self, after=0, *, broken=False):
+        self.smtp.answers += ["250 OK"] * after
+        self.smtp.answers.append(fakes.BROKEN if broken else "RCPT 451 4.3.0 Try again later")
 
-    def lose_receipt(self):
+    def lose_receipt(self, after=0):
+        self.smtp.answers += ["250 OK"] * after
         # It has the mail by then.
         self.smtp.answers.append("451 4.3.0 Try again later")
 

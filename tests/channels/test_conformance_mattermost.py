@@ -5,6 +5,7 @@ import importlib
 import json
 import sys
 from contextlib import asynccontextmanager
+from datetime import date
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoozl.testing.conformance import (
     BERT,
     BOSS,
     ROOM,
+    Blank,
     Capability,
     Conformance,
     Driver,
@@ -24,6 +26,7 @@ from zoozl.testing.conformance import (
     Heard,
     Limit,
     Outcome,
+    Sheet,
 )
 
 sys.path.append(str(Path(__file__).parents[1] / "fakes"))
@@ -45,7 +48,10 @@ class MattermostDriver(Driver):
         Capability.REFUSE: "Mattermost tells of a post once; the channel holds it, and those behind it, until there is room.",
     }
     notes = {
+        Capability.STREAM: "By edits, at most one a second; answers to slash commands do not grow.",
         Capability.BUTTONS: "With `callback_url`; else choices are numbered lines.",
+        Capability.FORMS: "With `callback_url`, behind a button; else the fields are asked for one by one.",
+        Capability.COMMANDS: "With `command_tokens`; the answer is shown to its talker alone.",
         Capability.FORGED: "Posts come by the bot's own connection; clicks, forms and commands are sealed or have a token.",
         Capability.GAP: "Posts of the last day, by the setting `backfill`.",
     }
@@ -60,6 +66,8 @@ class MattermostDriver(Driver):
         self.shown = {}
         """Buttons by post and label, as they were when they were there."""
         self.triggers = count(1)
+        self.hooks = {}
+        """Who gave a command, and in which room, by the id that its answers go to."""
 
     @asynccontextmanager
     async def platform(self):
@@ -101,7 +109,22 @@ class MattermostDriver(Driver):
         return Outcome.TAKEN
 
     def heard(self):
-        return [self.message(post) for post in self.site.mine() if post["id"] not in self.own]
+        posts = [(post["create_at"], self.message(post)) for post in self.site.mine() if post["id"] not in self.own]
+        hooked = zip(self.site.hooked_at, self.site.hooked, strict=True)
+        told = [(at, self.told(at, hook, body)) for at, (hook, body) in hooked]
+        return [heard for _, heard in sorted([*posts, *told], key=lambda one: one[0])]
+
+    def told(self, at, hook, body):
+        """What only the one sees who gave a command."""
+        talker, room = self.hooks[hook]
+        props, channel = {"attachments": body.get("attachments", ())}, KITCHEN if room else DIRECT[talker]
+        return Heard(
+            body["text"], talker, room, **self.clickable({"id": f"told{at}", "channel_id": channel, "props": props})
+        )
+
+    def clickable(self, post):
+        self.shown |= {(post["id"], action["name"]): action for action in self.actions(post)}
+        return {"choices": tuple(action["name"] for action in self.actions(post)), "handle": post}
 
     def message(self, post):
         numbers = {self.posts[number]["id"]: number for number in self.posts}
@@ -111,10 +134,8 @@ class MattermostDriver(Driver):
             File(file["info"]["name"], file["data"], file["info"]["mime_type"])
             for file in (self.site.files[one] for one in post["file_ids"])
         )
-        choices = tuple(action["name"] for action in self.actions(post))
-        self.shown |= {(post["id"], action["name"]): action for action in self.actions(post)}
-        place = "" if talker else ROOM
-        return Heard(post["message"], talker, place, numbers.get(post["root_id"], 0), files, choices, post)
+        place, thread = "" if talker else ROOM, numbers.get(post["root_id"], 0)
+        return Heard(post["message"], talker, place, thread, files, **self.clickable(post))
 
     def actions(self, post):
         return [action for one in post["props"].get("attachments", ()) for action in one["actions"]]
@@ -122,20 +143,33 @@ class MattermostDriver(Driver):
     async def edit(self, said, text):
         await self.site.edit(self.posts[said.number], text)
 
-    def slow_down(self, seconds):
+    def slow_down(self, seconds, after=0):
         answer = web.Response(status=429, text="limit exceeded\n", headers={"Retry-After": str(seconds)})
+        self.fault(answer, after)
+
+    def fault(self, answer, after):
+        self.site.faults.extend([("POST", "/posts", fakes.NO_FAULT)] * after)
         self.site.faults.append(("POST", "/posts", answer))
 
-    def fail_once(self):
-        self.site.faults.append(("POST", "/posts", web.Response(status=503, text="later")))
+    def fail_once(self, after=0, *, broken=False):
+        self.fault(None if broken else web.Response(status=503, text="later"), after)
 
-    def lose_receipt(self):
-        self.site.swallow.append("/api/v4/posts")
+    def lose_receipt(self, after=0):
+        self.site.swallow.extend([*["+/api/v4/posts"] * after, "/api/v4/posts"])
+
+    def fail_growth(self):
+        fault = ("PUT", "/patch", web.Response(status=500, text="later"))
+        self.site.faults.append(fault)
+        return lambda: fault not in self.site.faults
 
     async def post(self, path, **body):
+        return (await self.answer(path, **body))[0]
+
+    async def answer(self, path, **body):
+        """The status, and the JSON if it is that."""
         async with self.http.post(f"{self.path}/{path}", **body) as response:
-            await response.read()
-            return response.status
+            is_json = response.content_type == "application/json"
+            return response.status, await response.json() if is_json else await response.read()
 
     def click(self, post, action, user, **context):
         about = {
@@ -150,6 +184,82 @@ class MattermostDriver(Driver):
     async def tap(self, heard, label, talker):
         action = self.shown[heard.handle["id"], label]
         assert await self.post("action", json=self.click(heard.handle, action, USERS[talker])) == 200
+
+    async def open_form(self, heard, talker):
+        (action,) = [one for one in self.actions(heard.handle) if one["id"] == "form"]
+        before = len(self.site.dialogs)
+        assert await self.post("action", json=self.click(heard.handle, action, USERS[talker])) == 200
+        if len(self.site.dialogs) == before:
+            return None
+        dialog = self.site.dialogs[-1]["dialog"]
+        return Sheet(dialog["title"], tuple(map(self.blank, dialog["elements"])), (heard.handle, dialog))
+
+    def blank(self, element):
+        options = {option["value"]: option["text"] for option in element.get("options", ())}
+        filled = element["default"] or ""
+        if element["type"] == "bool":
+            filled = "yes" if filled == "true" else ""
+        return Blank(element["display_name"], tuple(options.values()), options.get(filled, filled))
+
+    async def fill_in(self, sheet, talker, filled):
+        post, dialog = sheet.handle
+        labels = {element["name"]: element["display_name"] for element in dialog["elements"]}
+        sent = {
+            "type": "dialog_submission",
+            "callback_id": dialog["callback_id"],
+            "state": dialog["state"],
+            "user_id": USERS[talker],
+            "channel_id": post["channel_id"],
+            "team_id": "t1",
+            "submission": {element["name"]: self.value(element, filled) for element in dialog["elements"]},
+            "cancelled": False,
+        }
+        status, answer = await self.answer("dialog", json=sent)
+        if status != 200:
+            return {}
+        told = {labels[name]: text for name, text in answer.get("errors", {}).items()}
+        return {**told, **({"": answer["error"]} if answer.get("error") else {})}
+
+    def value(self, element, filled):
+        """As Mattermost's own clients send it."""
+        value = filled.get(element["display_name"])
+        if element["type"] == "bool":
+            return bool(value)
+        options = {option["text"]: option["value"] for option in element.get("options", ())}
+        value = options.get(value, value) if isinstance(value, str) else value
+        return value.isoformat() if isinstance(value, date) else value
+
+    async def command(self, said):
+        return self.outcome(*await self.give(said))
+
+    async def give(self, said, token=COMMAND_TOKEN):
+        name, _, text = said.text.partition(" ")
+        hook = f"hook{said.number:022}"
+        self.hooks[hook] = said.talker, said.room
+        fields = {
+            "token": token,
+            "team_id": "t1",
+            "channel_id": KITCHEN if said.room else DIRECT[said.talker],
+            "channel_name": "town-square" if said.room else "",
+            "user_id": USERS[said.talker],
+            "user_name": said.talker,
+            "command": name,
+            "text": text,
+            "trigger_id": f"command{said.number}",
+            "response_url": f"{self.site.url}/hooks/commands/{hook}",
+        }
+        headers = {"Authorization": f"Token {token}"} if token.isascii() else {}
+        return await self.answer("command", data=fields, headers=headers)
+
+    def outcome(self, status, answer):
+        if status != 200:
+            return Outcome.REFUSED
+        # "There is too much to do" is for people, who try again.
+        return Outcome.AGAIN if answer.get("text") else Outcome.TAKEN
+
+    async def forge_command(self, said):
+        wrong = ("wrong", "", COMMAND_TOKEN[:-1], COMMAND_TOKEN + "x", COMMAND_TOKEN.upper(), "\u00e9", fakes.TOKEN)
+        return [self.outcome(*await self.give(said, token)) for token in wrong]
 
     def typed(self):
         return len(self.site.typed)
@@ -183,11 +293,7 @@ class MattermostDriver(Driver):
 
     async def forge(self, said):
         boss = {"user_id": USERS[said.talker], "user_name": "boss", "channel_id": DIRECT[said.talker]}
-        name, _, text = said.text.partition(" ")
-        command = {**boss, "command": name, "text": text, "trigger_id": "t1", "team_id": "t1"}
-        for token in ("wrong", "", COMMAND_TOKEN[:-1], "\u00e9"):
-            assert await self.post("command", data={**command, "token": token}) == 401
-        assert await self.post("command", data=command) == 401
+        assert await self.post("command", data={**boss, "command": said.text, "text": "", "trigger_id": "t1"}) == 401
         body = {**boss, "post_id": "p1", "trigger_id": "t2", "type": "button"}
         seals = [{}, {"zoozl": ""}, {"zoozl": "x.y.z"}, {"zoozl": 5}, {"v": "yes", "q": "1"}]
         for context in seals:

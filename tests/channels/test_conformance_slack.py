@@ -6,7 +6,10 @@ import sys
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from urllib.parse import urlencode
 
 from aiohttp import ClientSession
 
@@ -16,6 +19,7 @@ from zoozl.testing.conformance import (
     BERT,
     BOSS,
     ROOM,
+    Blank,
     Capability,
     Conformance,
     Driver,
@@ -23,15 +27,33 @@ from zoozl.testing.conformance import (
     Heard,
     Limit,
     Outcome,
+    Sheet,
 )
 
 sys.path.append(str(Path(__file__).parents[1] / "fakes"))
 
-from fake_slack import APP_TOKEN, ME, MY_BOT, SECRET, TOKEN, Talker, fake_slack, settings, sign, tap
+from fake_slack import (
+    APP_TOKEN,
+    EDIT,
+    ME,
+    MY_BOT,
+    SECRET,
+    TEAM,
+    TOKEN,
+    Talker,
+    command,
+    fake_slack,
+    settings,
+    sign,
+    tap,
+)
 
 USERS = {ANNA: "U1", BERT: "U2", BOSS: "U3"}
 DIRECT = {"D1": ANNA, "D2": BERT, "D3": BOSS}
 KITCHEN = "C1"
+GROWS = "By Slack's own streams in threads, else by edits; answers to slash commands do not grow."
+MODAL = "As a modal behind a button."
+ALONE = "The answer is shown to its talker alone."
 TWICE = "Slack does not know a post again: one whose receipt was lost is posted a second time."
 LARGEST_REQUEST, LARGEST_FRAME = 1 << 20, 4 << 20
 
@@ -50,6 +72,9 @@ class SlackDriver(Driver):
     }
     notes = {
         Capability.REFUSE: "By status 503; Slack delivers again up to three times.",
+        Capability.STREAM: GROWS,
+        Capability.FORMS: MODAL,
+        Capability.COMMANDS: ALONE,
         Capability.TYPING: "In threads.",
     }
     text_limit = Limit(LONGEST, "characters")
@@ -57,7 +82,9 @@ class SlackDriver(Driver):
     secrets = (TOKEN, SECRET)
 
     def __init__(self):
-        self.tries = Counter()
+        self.tries, self.sent = Counter(), 0
+        self.hooks = {}
+        """Who gave a command, and in which room, by the path that its answers go to."""
 
     @asynccontextmanager
     async def platform(self):
@@ -107,22 +134,45 @@ class SlackDriver(Driver):
         return {200: Outcome.TAKEN, 503: Outcome.AGAIN}.get(status, Outcome.REFUSED)
 
     def heard(self):
-        found = []
-        for method, body in self.slack.done:
+        found = {}
+        for number, (method, body) in enumerate(self.slack.done):
+            key = body.get("ts") or number
             if method == "chat.postMessage":
-                found.append(self.message(body))
+                found[key] = self.message(body)
+            elif method == "chat.startStream":
+                found[key] = self.message({**body, "text": body["markdown_text"]})
+            elif method in ("chat.appendStream", "chat.stopStream"):
+                found[key] = replace(found[key], text=found[key].text + (body.get("markdown_text") or ""))
+            elif method == "chat.update" and key in found:
+                found[key] = self.changed(found[key], body)
+            elif method == "chat.postEphemeral":
+                found[key] = replace(self.message(body), talker=self.name(body["user"]))
+            elif method == "response_url":
+                choices = self.buttons(body)
+                found[key] = Heard(body["text"], *self.hooks[body["path"]], choices=choices, handle=body)
             elif method == "files.completeUploadExternal":
                 sent = json.loads(body["files"]) if isinstance(body["files"], str) else body["files"]
                 files = tuple(File(file["title"], self.slack.uploads[file["id"]]) for file in sent)
-                found.append(Heard("", *self.place(body["channel_id"], body.get("thread_ts")), files))
-        return found
+                found[key] = Heard("", *self.place(body["channel_id"], body.get("thread_ts")), files)
+        return list(found.values())
+
+    def name(self, user):
+        return next(name for name, known in USERS.items() if known == user)
 
     def place(self, channel, thread):
         return DIRECT.get(channel, ""), ROOM if channel == KITCHEN else "", int(thread.split(".")[1]) if thread else 0
 
-    def message(self, body):
+    def buttons(self, body):
         elements = [one for block in body.get("blocks", ()) for one in block.get("elements", ())]
-        choices = tuple(one["text"]["text"] for one in elements if one["type"] == "button")
+        return tuple(one["text"]["text"] for one in elements if one["type"] == "button")
+
+    def changed(self, heard, body):
+        # With blocks, people see these and no text; the first one says what was said.
+        text = body["blocks"][0]["text"]["text"] if body.get("blocks") else body["text"]
+        return replace(heard, text=text, choices=self.buttons(body))
+
+    def message(self, body):
+        choices = self.buttons(body)
         place = self.place(body["channel"], body.get("thread_ts"))
         return Heard(body["text"], *place, choices=choices, handle=body)
 
@@ -136,18 +186,105 @@ class SlackDriver(Driver):
                 Outcome.TAKEN
             )
 
-    def slow_down(self, seconds):
-        self.slack.refuse("chat.postMessage", "ratelimited", 429, {"Retry-After": str(seconds)})
+    def slow_down(self, seconds, after=0):
+        self.slack.refuse("chat.postMessage", "ratelimited", 429, {"Retry-After": str(seconds)}, after)
 
-    def fail_once(self):
-        self.slack.refuse("chat.postMessage", "internal_error", 503)
+    def fail_once(self, after=0, *, broken=False):
+        if broken:
+            self.slack.break_off("chat.postMessage", after)
+        else:
+            self.slack.refuse("chat.postMessage", "internal_error", 503, after=after)
+
+    def fail_growth(self):
+        self.slack.refuse(EDIT, "internal_error", 503)
+        return lambda: not self.slack.answers[EDIT]
 
     async def tap(self, heard, label, talker):
-        await self.interact(tap(heard.handle, label, USERS[talker]))
+        body, user, trigger = heard.handle, USERS[talker], f"{self.number()}.1.tap"
+        if "path" not in body:
+            await self.interact(tap(body, label, user, trigger=trigger))
+            return
+        # What only one person sees has a response_url of its own.
+        path = f"{body['path']}-{self.number()}"
+        self.hooks[path] = self.hooks[body["path"]]
+        channel = KITCHEN if heard.room else f"D{user[1]}"
+        more = {"channel": channel, "ephemeral": True, "response_url": f"{self.slack.url}{path}"}
+        await self.interact(tap(body, label, user, trigger=trigger, **more))
 
     async def interact(self, payload):
-        status, _ = await self.talker.interact(payload)
+        """What Slack is answered."""
+        status, text = await self.talker.interact(payload)
         assert status == 200
+        return json.loads(text or "{}")
+
+    async def open_form(self, heard, talker):
+        views, posts = self.slack.said("views.open"), self.slack.said()
+        await self.tap(heard, "Fill in", talker)
+        # It is opened, or something is said to that.
+        await self.slack.until(lambda: self.slack.said("views.open") != views or self.slack.said() != posts)
+        if self.slack.said("views.open") == views:
+            return None
+        await self.slack.until(lambda: self.slack.done[-1][0] == "views.open")
+        view = self.slack.done[-1][1]["view"]
+        blanks = tuple(self.blank(block) for block in view["blocks"] if block["type"] == "input")
+        return Sheet(view["title"]["text"], blanks, (view, talker))
+
+    def blank(self, block):
+        element = block["element"]
+        ticked = element["type"] == "checkboxes"
+        options = () if ticked else tuple(option["text"]["text"] for option in element.get("options", ()))
+        chosen = element.get("initial_option", {}).get("text", {}).get("text", "")
+        filled = (
+            "yes" if element.get("initial_options") else element.get("initial_value") or element.get("initial_date")
+        )
+        return Blank(block["label"]["text"], options, chosen or filled or "")
+
+    async def fill_in(self, sheet, talker, filled):
+        view, opener = sheet.handle
+        # A modal is there for one person; another's is another.
+        view = view if talker == opener else {**view, "id": f"{view['id']}{talker}"}
+        blocks = [block for block in view["blocks"] if block["type"] == "input"]
+        labels = {block["block_id"]: block["label"]["text"] for block in blocks}
+        values = {
+            block["block_id"]: {block["element"]["action_id"]: self.value(block["element"], filled.get(label))}
+            for block, label in zip(blocks, labels.values(), strict=True)
+        }
+        user = {"id": USERS[talker], "team_id": TEAM}
+        view = {**view, "state": {"values": values}}
+        answer = await self.interact({"type": "view_submission", "team": {"id": TEAM}, "user": user, "view": view})
+        assert answer.get("response_action") in (None, "errors")
+        return {labels[name]: text for name, text in answer.get("errors", {}).items()}
+
+    def value(self, element, value):
+        """As Slack's own clients send it."""
+        state, options = {"type": element["type"]}, element.get("options", ())
+        if element["type"] == "checkboxes":
+            return {**state, "selected_options": list(options) if value else []}
+        if element["type"] == "static_select":
+            chosen = next((option for option in options if option["text"]["text"] == value), None)
+            return {**state, "selected_option": chosen}
+        if element["type"] == "datepicker":
+            return {**state, "selected_date": value.isoformat() if isinstance(value, date) else value}
+        return {**state, "value": None if value is None else str(value)}
+
+    def number(self):
+        self.sent += 1
+        return f"e{self.sent}"
+
+    def fields(self, said):
+        """A slash command as Slack posts it."""
+        name, _, text = said.text.partition(" ")
+        path = f"/response/{said.number}"
+        self.hooks[path] = said.talker, said.room
+        channel = KITCHEN if said.room else f"D{USERS[said.talker][1]}"
+        about = {"name": name, "response_url": f"{self.slack.url}{path}", "trigger": f"{said.number}.1.command"}
+        return command(text, channel, USERS[said.talker], **about)
+
+    async def command(self, said):
+        return self.outcome((await self.talker.form(self.fields(said)))[0])
+
+    async def forge_command(self, said):
+        return await self.forgeries(urlencode(self.fields(said)).encode(), "application/x-www-form-urlencoded")
 
     def typed(self):
         return len([body for body in self.slack.said("assistant.threads.setStatus") if body["status"]])
@@ -167,9 +304,11 @@ class SlackDriver(Driver):
             assert (await self.talker.form(form))[0] < 500, form
 
     async def forge(self, said):
-        now = int(time.time())
         (envelope,) = self.envelopes(said)
-        body = json.dumps(envelope).encode()
+        return await self.forgeries(json.dumps(envelope).encode(), "application/json")
+
+    async def forgeries(self, body, content_type):
+        now = int(time.time())
         good = sign(body, now)
         forgeries = [
             sign(body, now, "f" * 32),
@@ -185,7 +324,7 @@ class SlackDriver(Driver):
         ]
         statuses = []
         for headers in forgeries:
-            headers = {"Content-Type": "application/json", **headers}
+            headers = {"Content-Type": content_type, **headers}
             async with self.http.post(self.talker.url, data=body, headers=headers) as response:
                 statuses.append(response.status)
         assert set(statuses) == {403}
@@ -215,6 +354,9 @@ class SocketDriver(SlackDriver):
     }
     notes = {
         Capability.REFUSE: "It is not acknowledged, and Slack delivers it again.",
+        Capability.STREAM: GROWS,
+        Capability.FORMS: MODAL,
+        Capability.COMMANDS: ALONE,
         Capability.TYPING: "In threads.",
         Capability.GAP: "Slack delivers again what was not acknowledged.",
     }
@@ -227,7 +369,7 @@ class SocketDriver(SlackDriver):
     @asynccontextmanager
     async def connected(self, server):
         self.talker = Talker(None, None)
-        self.sent, self.waiting = 0, []
+        self.waiting = []
         await self.slack.until(lambda: self.live())
         yield
 
@@ -238,25 +380,31 @@ class SocketDriver(SlackDriver):
         if not self.live():
             self.waiting.append(envelope)
             return Outcome.TAKEN
+        return Outcome.AGAIN if await self.hand_over(envelope, again, kind) is None else Outcome.TAKEN
+
+    async def hand_over(self, envelope, again, kind):
+        """The acknowledgement; None if there is none."""
         number, retry = self.number(), {"retry_attempt": again, "retry_reason": "timeout"} if again else {}
-        socket = self.live()[-1]
-        await socket.send_json({"envelope_id": number, "type": kind, "payload": envelope, **retry})
-        return await self.acknowledged(number)
+        packet = {"envelope_id": number, "type": kind, "accepts_response_payload": kind != "events_api"}
+        await self.live()[-1].send_json({**packet, "payload": envelope, **retry})
 
-    def number(self):
-        self.sent += 1
-        return f"e{self.sent}"
+        def found():
+            return next((one for one in self.slack.acknowledged if one["envelope_id"] == number), None)
 
-    async def acknowledged(self, number):
         try:
             # What is not taken is not answered at all.
-            await self.slack.until(lambda: any(one["envelope_id"] == number for one in self.slack.acknowledged), 0.5)
+            await self.slack.until(found, 0.5)
         except TimeoutError:
-            return Outcome.AGAIN
-        return Outcome.TAKEN
+            return None
+        return found()
 
     async def interact(self, payload):
-        assert await self.send(payload, 0, "interactive") is Outcome.TAKEN
+        acknowledgement = await self.hand_over(payload, 0, "interactive")
+        assert acknowledgement is not None
+        return acknowledgement.get("payload", {})
+
+    async def command(self, said):
+        return await self.send(self.fields(said), 0, "slash_commands")
 
     async def cut(self):
         cut = self.live()
@@ -292,6 +440,7 @@ class SocketDriver(SlackDriver):
             assert await self.send({}, 0, kind) is Outcome.TAKEN
 
     forge = Driver.forge
+    forge_command = Driver.forge_command
 
 
 class TestHttp(Conformance):

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from contextlib import asynccontextmanager, suppress
+from datetime import date
 
 import jwt
 import pytest
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from zoozl.testing.conformance import (
     BOSS,
+    Blank,
     Capability,
     Conformance,
     Driver,
@@ -21,10 +23,12 @@ from zoozl.testing.conformance import (
     Heard,
     Limit,
     Outcome,
+    Sheet,
 )
 
 KEY = "a secret of thirty-two bytes, at the least"
 ALONE = "A connection is one person's conversation with the bot."
+ONE = "An answer may be of any length; clients show it as one."
 OWN_LINE = "Answers go to the talker's own connection; nobody between could refuse them."
 
 
@@ -78,15 +82,23 @@ class Client:
                 answer.set_result(outcome)
         elif "typing" in packet:
             self.driver.works += packet["typing"]
+        elif "stream" in packet and self.driver.breaks:
+            self.driver.breaks = False
+            await self.cut_off()
+        elif isinstance(packet.get("stream"), dict):
+            self.driver.grow(self.talker, packet["stream"])
         elif "text" in packet:
             self.last = packet.get("seq", 0)
             if self.driver.loses:
                 self.driver.loses = False
-                self.socket.transport.abort()
-                await self.socket.wait_closed()
+                await self.cut_off()
             elif self.hello:
                 await self.send({"ack": self.last})
             self.driver.note(self.talker, packet)
+
+    async def cut_off(self):
+        self.socket.transport.abort()
+        await self.socket.wait_closed()
 
     async def say(self, packet):
         """Send a message; how it was taken."""
@@ -123,7 +135,9 @@ class WebsocketDriver(Driver):
         Capability.EDIT: "A frame that was sent cannot be changed.",
         Capability.ROOMS: ALONE,
         Capability.THREADS: ALONE,
-        Capability.SPLIT: "An answer may be of any length; clients show it as one.",
+        Capability.SPLIT: ONE,
+        Capability.MIDDLE: ONE,
+        Capability.COMMANDS: "Clients have none of their own; what begins with a slash is a message like any other.",
         Capability.PACE: OWN_LINE,
         Capability.RETRY: OWN_LINE,
         Capability.LOOPS: "Nobody but the talker is on a connection.",
@@ -132,6 +146,7 @@ class WebsocketDriver(Driver):
         Capability.REFUSE: "By an error frame with the message's id; the client sends it again.",
         Capability.ONCE: "The client says which answer it had last.",
         Capability.GAP: "The client sends again what was not acknowledged, and gets the answers it missed.",
+        Capability.FORMS: "A form that is sent with something wrong in it is asked again, filled in.",
     }
     file_limit = Limit(4 << 20, "bytes of a frame, its files in base64", "max_frame_bytes")
     secrets = (KEY,)
@@ -141,7 +156,9 @@ class WebsocketDriver(Driver):
         self.clients = {}
         self.heards = []
         self.works = 0
-        self.loses = False
+        self.loses = self.breaks = False
+        self.growing = {}
+        """Where in `heards` the answers stand that grow, by talker and id."""
         self.numbers = itertools.count(1)
         self.away = False
 
@@ -164,7 +181,17 @@ class WebsocketDriver(Driver):
             File(f["filename"], base64.b64decode(f["data"]), f["media_type"]) for f in packet.get("files", ())
         )
         choices = tuple(option["label"] for option in packet.get("choices", {}).get("options", ()))
-        self.heards.append(Heard(packet["text"], talker, files=files, choices=choices, handle=packet))
+        self.put(
+            talker, packet.get("stream"), Heard(packet["text"], talker, files=files, choices=choices, handle=packet)
+        )
+
+    def grow(self, talker, stream):
+        self.put(talker, stream["id"], Heard(stream["text"], talker))
+
+    def put(self, talker, stream, heard):
+        """What belongs to an answer that grows stands in its place."""
+        at = self.growing.setdefault((talker, stream), len(self.heards)) if stream else len(self.heards)
+        self.heards[at : at + 1] = [heard]
 
     async def client(self, talker):
         client = self.clients.get(talker)
@@ -187,7 +214,7 @@ class WebsocketDriver(Driver):
         return await client.say(packet)
 
     def heard(self):
-        return self.heards
+        return list(self.heards)
 
     async def tap(self, heard, label, talker):
         choices = heard.handle["choices"]
@@ -196,7 +223,36 @@ class WebsocketDriver(Driver):
         choice = {"question": choices["question"], "value": value}
         assert await (await self.client(talker)).say({**tapped, "choice": choice}) is Outcome.TAKEN
 
-    def lose_receipt(self):
+    async def open_form(self, heard, talker):
+        if heard.talker != talker or "form" not in heard.handle:
+            return None
+        form = heard.handle["form"]
+        return Sheet(form["title"], tuple(map(self.blank, form["fields"])), form)
+
+    def blank(self, field):
+        options = {option["value"]: option["label"] for option in field.get("options", ())}
+        filled = field.get("default", "")
+        ticked = "yes" if filled is True else filled or ""
+        return Blank(field["label"], tuple(options.values()), options.get(ticked, ticked))
+
+    async def fill_in(self, sheet, talker, filled):
+        form, values = sheet.handle, {}
+        for field in form["fields"]:
+            value = filled.get(field["label"])
+            options = {option["label"]: option["value"] for option in field.get("options", ())}
+            value = options.get(value, value) if isinstance(value, str) else value
+            values[field["name"]] = value.isoformat() if isinstance(value, date) else value
+        number = f"f{form['question']}{talker}{hash(str(values))}"
+        packet = {"text": "", "id": number, "form": {"question": form["question"], "values": values}}
+        assert await (await self.client(talker)).say(packet) is Outcome.TAKEN
+        return {}
+
+    def fail_growth(self):
+        self.breaks = True
+        return lambda: not self.breaks
+
+    def lose_receipt(self, after=0):
+        assert not after, "an answer is never split"
         self.loses = True
 
     def typed(self):
@@ -266,7 +322,9 @@ class PlainDriver(WebsocketDriver):
         Capability.ONCE: "Who has not said hello cannot come back to its conversation.",
         Capability.DUPLICATE: "A client that has not said hello gives no ids, and sends nothing again.",
         Capability.RESTART: "Who has not said hello cannot come back to its conversation.",
+        Capability.STREAM: "Who has not said hello gets text only.",
         Capability.BUTTONS: "Who has not said hello gets text only.",
+        Capability.FORMS: "Who has not said hello gets text only; the fields are asked for one by one.",
         Capability.TYPING: "Who has not said hello gets text only.",
         Capability.RECONNECT: "Who has not said hello cannot come back to its conversation.",
         Capability.GAP: "Who has not said hello cannot come back to its conversation.",
@@ -275,6 +333,9 @@ class PlainDriver(WebsocketDriver):
     hello = False
 
     tap = Driver.tap
+    open_form = Driver.open_form
+    fill_in = Driver.fill_in
+    fail_growth = Driver.fail_growth
     typed = Driver.typed
     lose_receipt = Driver.lose_receipt
     cut = Driver.cut

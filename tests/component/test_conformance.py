@@ -27,6 +27,10 @@ FAULTS = {
     "Hasty": "test_what_is_not_stored_yet_is_not_acknowledged",
     "Careless": "test_what_cannot_be_stored_is_refused_for_now_and_answered_when_it_comes_again",
     "Rekeyed": "test_an_answer_whose_receipt_was_lost_is_shown_once",
+    "Repeating": "test_an_answer_that_meets_a_fault_in_the_middle_goes_on_there",
+    "Skipping": "test_an_answer_that_meets_a_fault_in_the_middle_goes_on_there",
+    "Sketchy": "test_an_answer_that_is_written_piece_by_piece_is_one_in_the_end",
+    "Careful": "test_a_form_is_answered_in_words_one_field_after_the_other",
     "Trusting": "test_what_is_forged_moves_nothing_and_what_is_real_does",
     "Crashing": "test_what_makes_no_sense_is_passed_over_and_the_next_message_is_answered",
     "Impatient": "test_who_is_asked_to_slow_down_waits_and_keeps_the_order",
@@ -65,6 +69,8 @@ def test_a_driver_says_of_every_capability_whether_it_is_there(pager):
         {"notes": {Capability.EDIT: "It is so."}},
         {"slow_down": Driver.slow_down},
         {"text_limit": None},
+        {"absent": {**pager.absent, Capability.MIDDLE: "It is so."}},
+        {"absent": {**pager.absent, Capability.FORM_WORDS: "It is so."}},
     ):
         with pytest.raises(AssertionError):
             declared(type("Changed", (pager,), changes))
@@ -84,6 +90,22 @@ def test_what_is_absent_and_there_is_found(pager):
         Conformance().test_an_answer_is_split_only_where_it_must_be(driver=Modest())
     with pytest.raises(AssertionError, match="are refused"):
         Conformance().test_what_there_is_no_room_for_is_refused_for_now(driver=Modest())
+
+
+@pytest.mark.parametrize(
+    ("fault", "test", "seen"),
+    [
+        ("Sketchy", "test_an_answer_grows_at_its_place_and_ends_as_one", "is shown of an answer before its end"),
+        ("Pretending", "test_a_form_is_shown_and_what_is_filled_in_arrives_as_it_is_meant", "asked for as a whole"),
+    ],
+)
+def test_what_is_absent_and_seen_is_found(pager, fault, test, seen):
+    class Changed(pager):
+        def options(self):
+            return {**super().options(), "type": f"broken_pagers:{fault}"}
+
+    with pytest.raises(AssertionError, match=seen):
+        getattr(Conformance(), test)(driver=Changed())
 
 
 @pytest.mark.parametrize("secrets", [(), ("another",)])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from aiohttp import web
 from pager import Channel, Options
 
+from zoozl.chatbot.message import Message
 from zoozl.errors import DeliveryError
 
 __all__ = ["Options"]
@@ -67,6 +68,46 @@ class Rekeyed(Channel):
     async def send(self, address, message, key):
         self.tries += 1
         await super().send(address, message, f"{key}try{self.tries}")
+
+
+class Repeating(Rekeyed):
+    """Begins a long answer anew after a fault."""
+
+
+class Skipping(Channel):
+    """Takes a part that was refused for one that was shown."""
+
+    async def send(self, address, message, key):
+        try:
+            await super().send(address, message, key)
+        except DeliveryError as exc:
+            if exc.retry_after is None:
+                return
+            raise
+
+
+class Sketchy(Channel):
+    """Shows an answer that grows as many messages."""
+
+    async def stream(self, address, key, text):
+        await super().send(address, Message(text), f"{key}{len(text)}")
+
+
+class Careful(Channel):
+    """Begins nothing that is said with a capital."""
+
+    def __init__(self, options, bot, name):
+        def change(event):
+            text = event.message.text
+            return replace(event, message=Message(text[:1].lower() + text[1:], event.address.talker))
+
+        super().__init__(options, Receiving(bot, change), name)
+
+
+class Pretending(Channel):
+    """Asks by forms that nobody sees."""
+
+    shows = frozenset({"forms"})
 
 
 class Trusting(Channel):

@@ -17,6 +17,8 @@ TOWN, OPS, DM, GROUP = "town1", "ops1", "dmanna1", "group1"
 LONGEST = 16_383
 DEAD_QUEUE = 128
 SECONDS_FOR_CHALLENGE = 5
+# A fault that is none: the request is answered as usual.
+NO_FAULT = object()
 # The server and its own clients know this field of a new post; the description leaves it out.
 UNDESCRIBED = {"pending_post_id"}
 
@@ -43,6 +45,22 @@ def allowed(operations, method, path, query, body):
                     return f"{path}: missing {sorted(missing)}"
             return ""
     return f"{method} {path}: no such operation"
+
+
+def wrong_dialog(dialog):
+    """Why the server or its clients would not show a form, or ""."""
+    if not 0 < len(dialog["title"]) <= 24:
+        return "the title is missing or too long"
+    for element in dialog["elements"]:
+        if not 0 < len(element["display_name"]) <= 24 or not element["name"]:
+            return "a name is missing or too long"
+        if element["type"] not in ("text", "textarea", "select", "bool", "radio"):
+            return f"no element is of type {element['type']}"
+        if element["type"] == "select" and not element.get("options"):
+            return "there is nothing to select"
+        if len(element.get("help_text") or "") > 150 or len(element.get("placeholder") or "") > 150:
+            return "a text is too long"
+    return ""
 
 
 def as_json(value, status):
@@ -72,10 +90,18 @@ class FakeMattermost:
         self.connections = {}
         self.dialogs = []
         self.hooked = []
+        self.hooked_at = []
+        """When that was, by the clock of the posts."""
         self.faults = deque()
-        """(method, part of the path, answer): the next request like that gets the answer, or is cut off for None."""
+        """(method, part of the path, answer): the next request like that gets the answer, or is cut off for None.
+
+        Those with NO_FAULT are for the requests before it.
+        """
         self.swallow = deque()
-        """Parts of paths: the next request like that is done, and its answer never arrives."""
+        """Parts of paths: the next request like that is done, and its answer never arrives.
+
+        "+" and a part are for the requests before it, whose answers do.
+        """
         self.takes = None
         """Calls at once, as a server takes them that counts them, and gives ten back each second; None for any number."""
         self.too_many = 0
@@ -255,6 +281,8 @@ class FakeMattermost:
         for fault in self.faults:
             if fault[0] == request.method and fault[1] in path:
                 self.faults.remove(fault)
+                if fault[2] is NO_FAULT:
+                    break
                 if fault[2] is None:
                     request.transport.abort()
                 return fault[2]
@@ -262,15 +290,17 @@ class FakeMattermost:
             if len([hook for hook, _ in self.hooked if hook == path.rpartition("/")[2]]) >= 5:
                 return self.error(404, "too often")
             self.hooked.append((path.rpartition("/")[2], body))
+            self.hooked_at.append(self.now())
             await self.changed()
             return web.Response(text="ok")
         if not self.token_works or request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.error(401, "Invalid or expired session, please login again.")
         answer = await self.call(request.method, path.removeprefix("/api/v4"), request.query, body)
         for part in self.swallow:
-            if part in path:
+            if part.lstrip("+") in path:
                 self.swallow.remove(part)
-                request.transport.abort()
+                if not part.startswith("+"):
+                    request.transport.abort()
                 break
         return answer if isinstance(answer, web.Response) else as_json(answer, self.status(request))
 
@@ -315,6 +345,8 @@ class FakeMattermost:
                 return file["info"]
             return web.Response(body=file["data"], content_type=file["info"]["mime_type"])
         if parts == ["actions", "dialogs", "open"]:
+            if wrong := wrong_dialog(body["dialog"]):
+                return self.error(400, wrong)
             self.dialogs.append(body)
             await self.changed()
             return {"status": "OK"}

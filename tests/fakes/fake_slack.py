@@ -17,6 +17,10 @@ SECRET = "0123456789abcdef0123456789abcdef"
 TOKEN = "xoxb-fake-token-of-the-bot"
 APP_TOKEN = "xapp-fake-token-of-the-app"
 ME, MY_BOT, TEAM = "U0BOT", "B0BOT", "T1"
+# Answers to give: the usual one, and none at all, because the connection ends.
+USUAL, BROKEN = None, "broken"
+# Calls that change a message. Faults of whichever is the next go by this name.
+EDITS, EDIT = ("chat.update", "chat.appendStream", "chat.stopStream"), "an edit"
 
 
 def sign(body, at, secret=SECRET):
@@ -31,7 +35,11 @@ class FakeSlack:
     def __init__(self):
         self.calls = []
         self.done = []
-        """The calls that got the usual answer."""
+        """The calls that got the usual answer, what it said beside them, and what was posted to response urls."""
+        self.streams = set()
+        """Messages that are being streamed."""
+        self.triggers = set()
+        """Those that have opened something: they work once."""
         self.answers = defaultdict(deque)
         self.files = {}
         """path -> (status, headers, body) for those who have the token."""
@@ -66,18 +74,50 @@ class FakeSlack:
         if request.headers.get("Authorization") != f"Bearer {wanted}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
         self._note(self.calls, (method, body))
-        if self.answers[method]:
-            status, headers, answer = self.answers[method].popleft()
+        name = method if self.answers[method] or method not in EDITS else EDIT
+        given = self.answers[name].popleft() if self.answers[name] else USUAL
+        if given is BROKEN:
+            request.transport.abort()
+            return web.Response()
+        if given is not USUAL:
+            status, headers, answer = given
             return web.json_response(answer, status=status, headers=headers)
-        self.done.append((method, body))
-        return web.json_response({"ok": True, **self._usual(method, body)}, headers={"X-OAuth-Scopes": self.scopes})
+        if wrong := self._wrong(method, body):
+            return web.json_response({"ok": False, "error": wrong})
+        usual = self._usual(method, body)
+        self.done.append((method, {**body, **usual}))
+        return web.json_response({"ok": True, **usual}, headers={"X-OAuth-Scopes": self.scopes})
+
+    def _wrong(self, method, body):
+        """Why Slack would refuse a call, or ""."""
+        if method in ("chat.appendStream", "chat.stopStream") and body["ts"] not in self.streams:
+            return "message_not_in_streaming_state"
+        if method == "chat.update" and body["ts"] in self.streams:
+            return "streaming_state_conflict"
+        if method == "chat.startStream" and not body.get("thread_ts"):
+            return "invalid_thread_ts"
+        if method == "views.open":
+            view = body["view"]
+            if body["trigger_id"] in self.triggers:
+                return "exchanged_trigger_id"
+            if view["type"] != "modal" or not 0 < len(view["title"]["text"]) <= 24 or not view["blocks"]:
+                return "invalid_arguments"
+        return ""
 
     def _usual(self, method, body):
         number = next(self._numbers)
         if method == "auth.test":
             return {"user_id": ME, "bot_id": MY_BOT, "team_id": TEAM}
         if method in ("chat.postMessage", "chat.startStream"):
-            return {"channel": body["channel"], "ts": f"1700000100.{number:06}"}
+            ts = f"1700000100.{number:06}"
+            if method == "chat.startStream":
+                self.streams.add(ts)
+            return {"channel": body["channel"], "ts": ts}
+        if method == "chat.stopStream":
+            self.streams.discard(body["ts"])
+        if method == "views.open":
+            self.triggers.add(body["trigger_id"])
+            return {"view": {**body["view"], "id": f"V{number}"}}
         if method == "conversations.open":
             return {"channel": {"id": f"D{body['users']}"}}
         if method == "files.getUploadURLExternal":
@@ -102,7 +142,9 @@ class FakeSlack:
         return web.Response(status=status, headers=headers, body=body)
 
     async def _response(self, request):
-        self._note(self.responses, (request.path, await request.json()))
+        body = await request.json()
+        self.done.append(("response_url", {**body, "path": request.path}))
+        self._note(self.responses, (request.path, body))
         return web.Response(text="ok")
 
     async def _socket(self, request):
@@ -135,9 +177,14 @@ class FakeSlack:
         await self.until(lambda: len(self.said(method)) >= number, seconds)
         return self.said(method)
 
-    def refuse(self, method, error="", status=200, headers=None, **more):
-        """The next call of `method` fails."""
+    def refuse(self, method, error="", status=200, headers=None, after=0, **more):
+        """The next call of `method` fails, `after` so many that do not."""
+        self.answers[method].extend([USUAL] * after)
         self.answers[method].append((status, headers or {}, {"ok": False, "error": error, **more}))
+
+    def break_off(self, method, after=0):
+        """The same, by the end of the connection."""
+        self.answers[method].extend([*[USUAL] * after, BROKEN])
 
 
 class Talker:

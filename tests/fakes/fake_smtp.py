@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
+# An answer that never arrives: the connection ends before the mail comes.
+BROKEN = "421 4.3.2 That is all"
+
 
 class FakeSmtp:
     """`mails` are parsed, `envelopes` are (sender, recipients), `answers` are given instead of 250, one a mail."""
@@ -22,6 +25,10 @@ class FakeSmtp:
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - named by aiosmtpd
         self.commands.append("RCPT")
+        if self.answers and self.answers[0] == BROKEN:
+            self.answers.pop(0)
+            server.transport.abort()
+            return BROKEN
         if self.answers and self.answers[0].startswith("RCPT "):
             return self.answers.pop(0).removeprefix("RCPT ")
         envelope.rcpt_tos.append(address)

@@ -81,6 +81,8 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
         # The reason first, then what there is to choose from.
         again = replace(question, prompt=reason, fields=_filled(question, event.answer))
         run.put(again, again.text if question.kind is Kind.CHOICE else reason)
+        # What was filled in is there, too, where the form is opened by a button later.
+        question.fields = again.fields
         return run.record("reject", reason)
     if question.secret:
         run.keep_secret()

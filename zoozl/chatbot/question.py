@@ -57,7 +57,7 @@ class Field:
 class Question:
     """What was asked. `id` names it in commands (`/confirm_<id>`) and buttons.
 
-    Once it was asked it does not change. (Frozen it would be slow to make.)
+    Once it was asked it does not change, but for what a form is filled in with. (Frozen it would be slow to make.)
     """
 
     id: str

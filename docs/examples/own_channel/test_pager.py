@@ -8,6 +8,8 @@ from pager import LONGEST_BODY, LONGEST_TEXT
 from zoozl.testing.conformance import BOSS, Capability, Conformance, Driver, Heard, Limit, Outcome
 
 KEY = "what the pager and the bot have agreed on"
+# What becomes of a message; or it is refused by an answer.
+SHOWN, BROKEN, LOST = "shown", "not shown, the connection ends", "shown, and the connection ends"
 TEXT_ONLY = "A pager shows text and nothing else."
 
 
@@ -20,7 +22,10 @@ class PagerDriver(Driver):
         Capability.THREADS: "A pager shows one message below the other.",
         Capability.FILES_IN: TEXT_ONLY,
         Capability.FILES_OUT: TEXT_ONLY,
+        Capability.STREAM: "What was sent to a pager stays as it is.",
         Capability.BUTTONS: TEXT_ONLY,
+        Capability.FORMS: TEXT_ONLY,
+        Capability.COMMANDS: "A pager has none; what begins with a slash is a message like any other.",
         Capability.TYPING: TEXT_ONLY,
         Capability.RECONNECT: "There is a request for every message, and no connection.",
         Capability.GAP: "The pager's server delivers again what was not acknowledged.",
@@ -32,8 +37,7 @@ class PagerDriver(Driver):
 
     def __init__(self):
         self.shown = {}
-        self.faults = []
-        self.loses = False
+        self.arranged = []
 
     @asynccontextmanager
     async def platform(self):
@@ -50,14 +54,13 @@ class PagerDriver(Driver):
             await runner.cleanup()
 
     async def show(self, request):
-        if self.faults:
-            return self.faults.pop()
-        packet = await request.json()
-        self.shown.setdefault(packet["key"], Heard(packet["text"], packet["to"]))
-        if self.loses:
-            self.loses = False
+        outcome = self.arranged.pop(0) if self.arranged else SHOWN
+        if outcome in (SHOWN, LOST):
+            packet = await request.json()
+            self.shown.setdefault(packet["key"], Heard(packet["text"], packet["to"]))
+        if outcome in (BROKEN, LOST):
             request.transport.abort()
-        return web.Response()
+        return outcome if isinstance(outcome, web.Response) else web.Response()
 
     def options(self):
         return {"type": "pager:Channel", "port": 0, "url": self.url, "key": KEY, "roles": {"boss": [BOSS]}}
@@ -80,14 +83,17 @@ class PagerDriver(Driver):
     def heard(self):
         return list(self.shown.values())
 
-    def slow_down(self, seconds):
-        self.faults.append(web.Response(status=429, headers={"Retry-After": str(seconds)}))
+    def arrange(self, outcome, after):
+        self.arranged += [*[SHOWN] * after, outcome]
 
-    def fail_once(self):
-        self.faults.append(web.Response(status=503))
+    def slow_down(self, seconds, after=0):
+        self.arrange(web.Response(status=429, headers={"Retry-After": str(seconds)}), after)
 
-    def lose_receipt(self):
-        self.loses = True
+    def fail_once(self, after=0, *, broken=False):
+        self.arrange(BROKEN if broken else web.Response(status=503), after)
+
+    def lose_receipt(self, after=0):
+        self.arrange(LOST, after)
 
     async def oversize(self):
         return [await self.post(json={"id": "1", "from": "anna", "text": "x" * LONGEST_BODY})]

@@ -8,7 +8,8 @@ import pytest
 
 # Before they are imported: what a failed assert compares is shown.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("flood", "guards", "inbound", "outbound", "slow_store", "suite", "talk"))
+    *(f"{__name__}.{name}" for name in ("commands", "flood", "forms", "growing", "guards", "inbound", "outbound")),
+    *(f"{__name__}.{name}" for name in ("slow_store", "suite", "talk")),
 )
 
 from zoozl.testing.conformance.capability import Capability, Limit  # noqa: E402
@@ -17,11 +18,13 @@ from zoozl.testing.conformance.driver import (  # noqa: E402
     BERT,
     BOSS,
     ROOM,
+    Blank,
     Driver,
     File,
     Heard,
     Outcome,
     Said,
+    Sheet,
 )
 from zoozl.testing.conformance.suite import Conformance  # noqa: E402
 
@@ -30,6 +33,7 @@ __all__ = [
     "BERT",
     "BOSS",
     "ROOM",
+    "Blank",
     "Capability",
     "Conformance",
     "Driver",
@@ -38,4 +42,5 @@ __all__ = [
     "Limit",
     "Outcome",
     "Said",
+    "Sheet",
 ]

@@ -28,8 +28,13 @@ class Capability(Enum):
     PACE = "Asked to slow down, it waits as long as it is told"
     RETRY = "A platform that fails for a moment gets the answer later, once"
     ONCE = "... once, too, where it had the answer already and could not say so"
+    MIDDLE = "A long answer that is stopped in the middle goes on there: no part lost or doubled, nothing overtakes"
+    STREAM = "An answer grows before one's eyes, and its end arrives once, whatever breaks"
     WORDS = "Choices can be answered in words"
     BUTTONS = "Choices are buttons; a second tap changes nothing"
+    FORM_WORDS = "Forms can be answered in words"
+    FORMS = "Forms are the platform's own; what is wrong in one is told, and nobody else can fill it in"
+    COMMANDS = "The platform's own slash commands, answered once, where they were given"
     TYPING = "Shows that the bot is at work"
     RECONNECT = "Comes back by itself when the connection breaks"
     GAP = "... and answers what was said meanwhile"
@@ -46,7 +51,10 @@ METHODS = {
     Capability.PACE: "slow_down",
     Capability.RETRY: "fail_once",
     Capability.ONCE: "lose_receipt",
+    Capability.STREAM: "fail_growth",
     Capability.BUTTONS: "tap",
+    Capability.FORMS: "open_form",
+    Capability.COMMANDS: "command",
     Capability.TYPING: "typed",
     Capability.RECONNECT: "cut",
     Capability.OVERSIZED: "oversize",
@@ -63,6 +71,7 @@ NEEDED = frozenset(
         Capability.FAILURE,
         Capability.FULL,
         Capability.WORDS,
+        Capability.FORM_WORDS,
         Capability.MALFORMED,
         Capability.SECRETS,
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import dataclass
 
 from zoozl.chatbot import Interface, InterfaceRoot, Message, MessagePart, Package
+from zoozl.chatbot.question import Form
 
 PDF = b"%PDF-1.4\n" + bytes(range(256)) * 8
 LINE = "line {} of some code"
+MOST_PEOPLE = 8
 
 
 def letters(number: int) -> str:
@@ -66,13 +69,76 @@ class Desk(Interface):
 class Lunch(Interface):
     """A dialog with choices."""
 
-    aliases = ("order lunch",)
+    aliases = ("order lunch", "/lunch")
 
     async def consume(self, package: Package) -> None:
         """Ask twice."""
         dish = await package.ask("Which dish will it be?", choices=["Soup", "Fish", "Cake"])
         number = await package.ask("How many shall I order?")
         package.callback(f"{number} of {dish}")
+
+
+class Table(Interface):
+    """A dialog with a form."""
+
+    aliases = ("book a table", "/table")
+    title = "A table for you"
+
+    def few(self, people: str) -> int:
+        """A number of people. Raises ValueError."""
+        if float(people) > MOST_PEOPLE:
+            raise ValueError("that is too many.")
+        return int(people)
+
+    async def consume(self, package: Package) -> None:
+        """Have it filled in."""
+        form = Form().text("name", "Your name").number("people", "How many people", default="2")
+        form = form.date("day", "Which day").select("place", "Where", {"in": "Inside", "out": "Outside"})
+        form = form.checkbox("dog", "With a dog").text("wish", "Anything else", required=False)
+        given = await package.form(self.title, form, validate={"people": self.few})
+        package.callback(f"booked: {', '.join(f'{name}={value!r}' for name, value in given.items())}")
+
+
+@dataclass
+class Ordered:
+    """What /order takes."""
+
+    number: int
+    dish: str
+    hot: bool = False
+
+
+class Order(Interface):
+    """A command with arguments."""
+
+    aliases = ("/order",)
+    arguments = Ordered
+
+    async def consume(self, package: Package) -> None:
+        """Say what was understood; of a dish for later, later."""
+        if package.arguments.dish == "later":
+            assert Desk.open is not None
+            await Desk.open.wait()
+        package.callback(f"ordered: {package.arguments!r}")
+
+
+class Tale(Interface):
+    """An answer that grows by what is put into `pages`, until that is None."""
+
+    aliases = ("tell a tale",)
+    pages: asyncio.Queue[str | None] | None = None
+    """A new one for every start."""
+
+    def load(self, context: InterfaceRoot) -> None:
+        """See Interface."""
+        Tale.pages = asyncio.Queue()
+
+    async def consume(self, package: Package) -> None:
+        """Tell."""
+        assert Tale.pages is not None
+        async with package.stream() as out:
+            while (page := await Tale.pages.get()) is not None:
+                await out.write(page)
 
 
 class Safe(Interface):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from zoozl.testing.conformance.capability import Capability, Limit
 
@@ -66,7 +67,7 @@ class Heard:
 
     text: str
     talker: str = ""
-    """To whom it is said alone; anything in a room."""
+    """To whom it is shown alone; in a room "" for everybody."""
     room: str = ""
     thread: int = 0
     """The number of the message that began the thread in which it is shown; 0 for none."""
@@ -74,7 +75,32 @@ class Heard:
     choices: tuple[str, ...] = ()
     """What the buttons read that it has."""
     handle: Any = None
-    """The driver's own, to find it again in `tap`."""
+    """The driver's own, to find it again in `tap` and `open_form`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """One field of a form, as people see it."""
+
+    label: str
+    choices: tuple[str, ...] = ()
+    """What there is to choose from."""
+    filled: str = ""
+    """What is in it from the beginning: a text, or the one that is chosen; "yes" for a box that is ticked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A form that is open."""
+
+    title: str
+    blanks: tuple[Blank, ...]
+    handle: Any = None
+    """The driver's own, to find it again in `fill_in`."""
+
+
+Filled: TypeAlias = Mapping[str, str | int | bool | date]
+"""What is filled in, by label: a choice by its label, numbers, days and ticks as what they are."""
 
 
 class Driver(ABC):
@@ -129,24 +155,56 @@ class Driver(ABC):
         """EDIT: the talker changes a message that was delivered."""
         self._missing("edit")
 
-    def slow_down(self, seconds: int) -> None:
-        """PACE: the next message of the bot is refused, to be sent again after `seconds` (a 429 with Retry-After)."""
+    def slow_down(self, seconds: int, after: int = 0) -> None:
+        """PACE: a message of the bot is refused, to be sent again after `seconds` (a 429 with Retry-After).
+
+        `after` so many that are taken, here and in the next two.
+        """
         self._missing("slow_down")
 
-    def fail_once(self) -> None:
-        """RETRY: the next message of the bot meets a fault that will pass."""
+    def fail_once(self, after: int = 0, *, broken: bool = False) -> None:
+        """RETRY: a message of the bot meets a fault that will pass.
+
+        With `broken` the connection ends before there is an answer, and nothing is shown.
+        """
         self._missing("fail_once")
 
-    def lose_receipt(self) -> None:
-        """ONCE: the next message of the bot is shown, and the connection breaks before the bot is told so.
+    def lose_receipt(self, after: int = 0) -> None:
+        """ONCE: a message of the bot is shown, and the connection breaks before the bot is told so.
 
         `heard` shows what the platform shows: once what it knows again, twice what it does not.
         """
         self._missing("lose_receipt")
 
+    def fail_growth(self) -> Callable[[], object]:
+        """STREAM: the next change of an answer that grows, or its end, meets a fault; gives what tells if it has.
+
+        What grows is in `heard` from the beginning, at its place and as it is then.
+        """
+        self._missing("fail_growth")
+
     async def tap(self, heard: Heard, label: str, talker: str) -> None:
         """BUTTONS: somebody taps a button of a message."""
         self._missing("tap")
+
+    async def open_form(self, heard: Heard, talker: str) -> Sheet | None:
+        """FORMS: somebody opens the form of a message; None for whom the platform or the bot does not open it."""
+        self._missing("open_form")
+
+    async def fill_in(self, sheet: Sheet, talker: str, filled: Filled) -> Mapping[str, str]:
+        """FORMS: a form is sent by `talker`, who may be another than who opened it. The same again is the same form.
+
+        Gives what it complains about by label, and is open then; nothing where it closes, or is refused.
+        """
+        self._missing("fill_in")
+
+    async def command(self, said: Said) -> Outcome:
+        """COMMANDS: give the command in `said.text` by the platform's own way; delivered twice it is the same one."""
+        self._missing("command")
+
+    async def forge_command(self, said: Said) -> Sequence[Outcome]:
+        """COMMANDS and FORGED: give it in the name of its talker, in every way that does not come from there."""
+        self._missing("forge_command")
 
     def typed(self) -> int:
         """TYPING: how often it was shown that the bot is at work."""

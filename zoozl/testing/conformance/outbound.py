@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 
-from zoozl.testing.conformance.capability import Capability
+from zoozl.testing.conformance.capability import Capability, Limit
 from zoozl.testing.conformance.desk import LINE, PDF, letters
 from zoozl.testing.conformance.driver import ANNA, ROOM, Driver
 from zoozl.testing.conformance.proof import proves
-from zoozl.testing.conformance.talk import talking
+from zoozl.testing.conformance.talk import Talk, talking
 
 # Seconds that the platform asks the bot to wait.
 WAIT = 1
@@ -17,6 +17,33 @@ WAIT = 1
 PARTS = 3
 FENCE = re.compile(r"^```", re.MULTILINE)
 DISHES = ("Soup", "Fish", "Cake")
+
+
+def lines_for(limit: Limit) -> int:
+    """How many lines of code make so many parts."""
+    return int((PARTS - 0.5) * limit.amount / (len(LINE) + 4))
+
+
+def check_parts(parts: list[str], limit: Limit) -> None:
+    """Nothing is missing, nothing twice, all in order. Raises AssertionError."""
+    assert len(parts) in (PARTS, PARTS + 1)
+    assert all(limit.size(part) <= limit.amount for part in parts)
+    assert all(len(FENCE.findall(part)) % 2 == 0 for part in parts)
+    assert re.findall(r"line \d+", " ".join(parts)) == [f"line {number}" for number in range(lines_for(limit))]
+    assert parts[0].startswith("Look at this.")
+    assert parts[-1].endswith("That is all.")
+
+
+async def stopped(talk: Talk) -> None:
+    """Have a long answer said whose second part meets what was arranged, and something said meanwhile."""
+    limit = talk.driver.text_limit
+    assert limit is not None
+    await talk.say(f"code {lines_for(limit)}")
+    await talk.hears(1)
+    await talk.say("17")
+    *parts, last = await talk.all()
+    assert last == "echo 17", "nothing overtakes"
+    check_parts(parts, limit)
 
 
 class Outbound:
@@ -48,17 +75,37 @@ class Outbound:
     async def test_a_long_answer_comes_in_order_with_code_blocks_whole_in_each_part(self, driver: Driver) -> None:
         limit = driver.text_limit
         assert limit is not None
-        lines = int((PARTS - 0.5) * limit.amount / (len(LINE) + 4))
         async with talking(driver) as talk:
-            await talk.say(f"code {lines}")
+            await talk.say(f"code {lines_for(limit)}")
             await talk.hears(1)
-            parts = await talk.all()
-            assert len(parts) in (PARTS, PARTS + 1)
-            assert all(limit.size(part) <= limit.amount for part in parts)
-            assert all(len(FENCE.findall(part)) % 2 == 0 for part in parts)
-            assert re.findall(r"line \d+", " ".join(parts)) == [f"line {number}" for number in range(lines)]
-            assert parts[0].startswith("Look at this.")
-            assert parts[-1].endswith("That is all.")
+            check_parts(await talk.all(), limit)
+
+    @proves(Capability.MIDDLE, Capability.PACE)
+    async def test_who_is_asked_to_slow_down_in_the_middle_of_an_answer_goes_on_there(self, driver: Driver) -> None:
+        async with talking(driver) as talk:
+            begin = asyncio.get_running_loop().time()
+            driver.slow_down(WAIT, after=1)
+            await stopped(talk)
+            waited = asyncio.get_running_loop().time() - begin
+            assert WAIT * 0.95 <= waited < WAIT * 4
+
+    @proves(Capability.MIDDLE, Capability.RETRY)
+    async def test_an_answer_that_meets_a_fault_in_the_middle_goes_on_there(self, driver: Driver) -> None:
+        async with talking(driver) as talk:
+            driver.fail_once(after=1)
+            await stopped(talk)
+
+    @proves(Capability.MIDDLE, Capability.RETRY)
+    async def test_an_answer_whose_connection_breaks_in_the_middle_goes_on_there(self, driver: Driver) -> None:
+        async with talking(driver) as talk:
+            driver.fail_once(after=1, broken=True)
+            await stopped(talk)
+
+    @proves(Capability.MIDDLE, Capability.ONCE)
+    async def test_a_part_whose_receipt_was_lost_is_shown_once(self, driver: Driver) -> None:
+        async with talking(driver) as talk:
+            driver.lose_receipt(after=1)
+            await stopped(talk)
 
     @proves(Capability.PACE)
     async def test_who_is_asked_to_slow_down_waits_and_keeps_the_order(self, driver: Driver) -> None:
@@ -77,6 +124,15 @@ class Outbound:
     async def test_a_fault_that_passes_delays_the_answer_and_doubles_nothing(self, driver: Driver) -> None:
         async with talking(driver) as talk:
             driver.fail_once()
+            await talk.say("1")
+            await talk.say("2")
+            assert await talk.texts(2) == ["echo 1", "echo 2"]
+            assert await talk.all() == ["echo 1", "echo 2"]
+
+    @proves(Capability.RETRY)
+    async def test_an_answer_whose_connection_breaks_comes_later_and_once(self, driver: Driver) -> None:
+        async with talking(driver) as talk:
+            driver.fail_once(broken=True)
             await talk.say("1")
             await talk.say("2")
             assert await talk.texts(2) == ["echo 1", "echo 2"]

@@ -12,11 +12,15 @@ import pytest
 from zoozl.testing.conformance.capability import Capability
 from zoozl.testing.conformance.driver import ANNA, ROOM, Driver, Outcome, Said
 from zoozl.testing.conformance.flood import DEPTH, flood
-from zoozl.testing.conformance.slow_store import SlowStore, acknowledged_early
+from zoozl.testing.conformance.slow_store import MOMENT, SlowStore, acknowledged_early
+from zoozl.testing.conformance.tale import end, write
 from zoozl.testing.conformance.talk import Talk, talking
 
 # Seconds for one test.
 LONGEST = 60.0
+
+# The first field of the form.
+FIRST = "Your name"
 
 T = TypeVar("T")
 Refute = Callable[[Talk], Awaitable[str]]
@@ -85,6 +89,25 @@ async def _shows_buttons(talk: Talk) -> str:
     return f"a question has the buttons {asked.choices}" if asked.choices else ""
 
 
+async def _asks_by_form(talk: Talk) -> str:
+    await talk.say("book a table")
+    await talk.hears(1)
+    await talk.idle()
+    texts = [one.text for one in talk.driver.heard()]
+    # What is asked in words are its fields.
+    return "" if any(FIRST in text for text in texts) else f"a form is asked for as a whole, by {texts}"
+
+
+async def _grows(talk: Talk) -> str:
+    await talk.say("tell a tale")
+    write()
+    await asyncio.sleep(MOMENT)
+    begun = [one.text for one in talk.driver.heard()]
+    end()
+    await talk.hears(1)
+    return f"{begun} is shown of an answer before its end" if begun else ""
+
+
 async def _types(talk: Talk) -> str:
     channel = _channel(talk)
     # A channel with `shows_to` does not show the same to everybody.
@@ -129,6 +152,8 @@ _REFUTATIONS: dict[Capability, Refute] = {
     Capability.DUPLICATE: _knows_again,
     Capability.DURABLE: _waits_for_the_store,
     Capability.BUTTONS: _shows_buttons,
+    Capability.FORMS: _asks_by_form,
+    Capability.STREAM: _grows,
     Capability.TYPING: _types,
     Capability.SPLIT: _splits,
     Capability.FILES_OUT: _sends_files,

@@ -7,13 +7,16 @@ from typing import ClassVar
 import pytest
 
 from zoozl.testing.conformance.capability import METHODS, NEEDED, Capability
+from zoozl.testing.conformance.commands import Commands
 from zoozl.testing.conformance.driver import Driver
+from zoozl.testing.conformance.forms import Forms
+from zoozl.testing.conformance.growing import Growing
 from zoozl.testing.conformance.guards import Guards
 from zoozl.testing.conformance.inbound import Inbound
 from zoozl.testing.conformance.outbound import Outbound
 
 
-class Conformance(Inbound, Outbound, Guards):
+class Conformance(Inbound, Outbound, Growing, Forms, Commands, Guards):
     """What every channel passes: subclass it as TestMyChannel and say which driver.
 
     The tests are no coroutines and need no plugin of pytest's.
@@ -38,6 +41,10 @@ class Conformance(Inbound, Outbound, Guards):
                 ", and the capability is said to be absent" if there else ""
             )
         assert (driver.text_limit is None) == (Capability.SPLIT in driver.absent)
+        # Where it is split, and the platform can refuse a part, the middle is tested.
+        faults = {Capability.PACE, Capability.RETRY}
+        whole = Capability.SPLIT in driver.absent or faults <= set(driver.absent)
+        assert (Capability.MIDDLE in driver.absent) == whole, "MIDDLE is there with SPLIT and PACE or RETRY"
         assert (driver.file_limit is None) == (Capability.FILES_IN in driver.absent)
 
 

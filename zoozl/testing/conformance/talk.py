@@ -72,9 +72,13 @@ class Talk:
         await self.say(END, talker)
         wanted = f"echo {END}"
         await self.until(lambda: any(one.text == wanted for one in self.driver.heard()), f"an answer to {END!r}")
+        await self.idle()
+        return [one.text for one in self.driver.heard() if one.text != wanted]
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way; who was asked something may still answer."""
         async with asyncio.timeout(PATIENCE):
             await self.server.bot.idle()
-        return [one.text for one in self.driver.heard() if one.text != wanted]
 
     async def holds(self, number: int = 1) -> None:
         """Wait until so many turns are held."""
