@@ -5,6 +5,7 @@ import bench_email
 import bench_embedder
 import bench_growth
 import bench_isolation
+import bench_slack
 import bench_start
 import bench_websocket
 
@@ -16,6 +17,7 @@ if __name__ == "__main__":
         bench_growth,
         bench_dialogs,
         bench_email,
+        bench_slack,
         bench_embedder,
     ):
         print(f"\n== {(bench.__doc__ or '').splitlines()[0]}")

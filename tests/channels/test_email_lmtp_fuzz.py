@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoozl.channels.email.lmtp import Connection
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 fakes = importlib.import_module("fake_smtp")
@@ -35,6 +39,7 @@ ADDRESSES = [
 ]
 ADDRESSES += [b"<\xc3\xa9@y.test>", b"<\xff\xfe@x.test>", b'<"a b"@y.test>', b"<@r.test:bot@x.test>", b"<" + b"a" * 300]
 ADDRESSES += [b"<a@[192.0.2.1]>", b"<a@y.test", b"a@y.test>", b"<a\x00b@y.test>", b" <bot@x.test> ", b"(c)<bot@x.test>"]
+ADDRESSES += [b"<a@[>"]
 PARAMETERS = [b"", b"", b"", b" SIZE=10", b" SIZE=99999999999", b" SIZE=-1", b" SIZE=x", b" BODY=8BITMIME", b" BODY=x"]
 PARAMETERS += [b" SMTPUTF8", b" SMTPUTF8=1", b" RET=FULL", b" =", b" ==", b" \x00", b" NOTIFY=NEVER ORCPT=rfc822;a"]
 PLAIN = [b"RSET", b"NOOP", b"NOOP x", b"VRFY a", b"VRFY", b"EXPN x", b"HELP", b"HELP DATA", b"QUIT", b"STARTTLS"]
@@ -43,6 +48,33 @@ PLAIN += [b"", b" ", b".", b"\x00", b"\xff\xfe\xfd", b"DATA x", b"\tDATA", b"=",
 WORDS = [b"From: a@y.test", b"Subject: x", b"Message-ID: <1@y>", b"", b".", b"..", b"...x", b"hello", b"\xff\x00\xfe"]
 WORDS += [b"Content-Type: multipart/mixed; boundary=B", b"--B", b"--B--", b"x" * 1_200, b" folded", b"To: bot@x.test"]
 ENDS = [b"\r\n"] * 12 + [b"\n", b"\r", b"", b"\r\r\n", b"\n\r\n"]
+
+
+# Most of them usual ones, some with something in them that is not.
+ATOMS = st.sampled_from(
+    ["a", "anna", "o'hara", "a+b", "x-1", "bot+abc.def", "y.test", "[192.0.2.1]", "é", "a..b", '"a b"']
+)
+ARGUMENTS = st.tuples(
+    st.sampled_from(["<", "<", "", " <", "<<", "< ", "<@r:"]),
+    ATOMS | st.text(st.characters(max_codepoint=255), max_size=5),
+    st.sampled_from(["@", "@", "", "@@", " @"]),
+    ATOMS | st.text(st.characters(max_codepoint=255), max_size=5),
+    st.sampled_from([">", ">", "", ">>", " >", ".>"]),
+    st.sampled_from(["", " SIZE=10", "SIZE=1", " (c) SIZE=1", "  SIZE=1", " SIZE=1 BODY=8BITMIME", " é", " "])
+    | st.text(st.characters(max_codepoint=255), max_size=5),
+).map("".join)
+
+
+@settings(max_examples=SESSIONS, deadline=None)
+@given(ARGUMENTS)
+def test_addresses_are_read_as_by_the_library(argument):
+    # Nothing of a connection is needed for that.
+    connection = object.__new__(Connection)
+    try:
+        theirs = SMTP._getaddr(connection, argument)
+    except (IndexError, AttributeError):
+        theirs = None, None
+    assert connection._getaddr(argument) == theirs
 
 
 def command(chance):

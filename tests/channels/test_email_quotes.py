@@ -1,8 +1,16 @@
 """Of a mail only what its author has newly written counts, in many mail programs and languages."""
 
+import os
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from zoozl.channels.email import html_text, quotes
+
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
 
 GMAIL = "2\n\nOn Mon, 3 Nov 2025 at 10:00, Zoozl Bot <bot@x.test> wrote:\n\n> Which pizza?\n>\n> 1. Margherita\n> 2. Diavolo\n"
 GMAIL_WRAPPED = "2\n\nOn Mon, Nov 3, 2025 at 10:00 AM Zoozl Bot With A Long Name\n<bot+abcdefghijkl.abcdefghij@x.test>\nwrote:\n\n> Which pizza?\n"
@@ -123,3 +131,21 @@ def test_answers_within_quoted_html_are_kept():
     source = '<p>See below</p><blockquote type="cite"><p>Which?</p></blockquote><p>Diavolo</p><blockquote type="cite"><p>How many?</p></blockquote><p>Two</p>'
     text = quotes.new_text(html_text.to_text(source))
     assert all(word in text for word in ("See below", "> Which?", "Diavolo", "Two"))
+
+
+LINES = [line for text in (*SAMPLES.values(), INLINE, FORWARDED, FORWARDED_APPLE) for line in text.split("\n")]
+
+
+@settings(max_examples=FUZZ or 300, deadline=None)
+@given(st.lists(st.sampled_from([*LINES, html_text.CUT]) | st.text(max_size=20), max_size=30), st.sampled_from("\n\r"))
+def test_nothing_is_said_that_is_not_in_the_mail(lines, end):
+    begun = time.thread_time()
+    found = quotes.new_text(end.join(lines))
+    assert time.thread_time() - begun < 2
+    assert html_text.CUT not in found.split("\n")
+    said = [line.strip() for text in lines for line in text.replace("\r", "\n").split("\n")]
+    said = [line for line in said if line not in ("", html_text.CUT)]
+    left = iter(said)
+    # All of it, in its order.
+    assert all(line.strip() in left for line in found.split("\n") if line)
+    assert bool(found) == bool(said)

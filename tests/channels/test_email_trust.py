@@ -1,19 +1,26 @@
 """Who has written a mail is known by the word of the own mail server only."""
 
 import importlib
+import os
 import sys
+from email.message import Message
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from zoozl.channels.email import mime
 from zoozl.channels.email.options import Options
+from zoozl.channels.email.threads import Threads
 from zoozl.channels.email.trust import verdict
 from zoozl.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 fakes = importlib.import_module("fake_smtp")
 
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
 PASS = "Authentication-Results: mx.x.test; dmarc=pass header.from=y.test"
 
 
@@ -56,6 +63,60 @@ def method(*fields, author="anna@y.test"):
 )
 def test_only_a_pass_for_the_domain_of_the_author_counts(field, found):
     assert method(field) == found
+
+
+PIECES = [
+    "dmarc=pass",
+    "dkim=pass",
+    "spf=pass",
+    "=",
+    ";",
+    " ",
+    '"',
+    "(",
+    ")",
+    "\\",
+    "/1",
+    "none",
+    "evil.test",
+    "MX.x.te",
+]
+PIECES += ["header.from=", "header.d=", "header.i=@", "smtp.mailfrom=", "reason=", "1", "\t", "@", ".", "fail"]
+
+
+@settings(max_examples=FUZZ or 300, deadline=None)
+@given(st.lists(st.sampled_from([*PIECES, "mx.x.test", "y.test"]) | st.text(max_size=4), max_size=25).map("".join))
+def test_no_word_of_chance_proves_anybody(field):
+    header = Message()
+    header["From"], header["Authentication-Results"] = "anna@y.test", field
+    found = verdict(header, "anna@y.test", "mx.x.test")
+    assert found in ("", "dmarc", "dkim", "spf")
+    if found:
+        # Comments may stand before it.
+        assert "(" in field or field.split()[0].casefold().startswith("mx.x.test")
+    if found in ("dkim", "spf"):
+        assert "y.test" in field.casefold()
+    assert verdict(header, "anna@y.test", "other.test") == ""
+    # DMARC is about From, whatever stands there, if it does not say otherwise.
+    assert verdict(header, "eve@z.test", "mx.x.test") in ("", "dmarc")
+
+
+@settings(max_examples=FUZZ or 300, deadline=None)
+@given(st.text(st.sampled_from("abz27.-<>@A\n"), max_size=50) | st.text(max_size=50), st.text(max_size=10))
+def test_no_thread_is_found_in_what_was_not_signed(text, talker):
+    threads, others = Threads(b"k"), Threads(b"other")
+    for one in (
+        text,
+        text.upper(),
+        others.tag("abcdefghijkl"),
+        others.message_id("abcdefghijkl", "1", talker, "x.test"),
+    ):
+        assert threads.of_tag(one) == ""
+        assert threads.of_message_id(one, talker) == ""
+    thread = threads.begun_by(text)
+    assert threads.of_tag(threads.tag(thread).upper()) == thread
+    assert threads.of_message_id(threads.message_id(thread, "1-a", talker, "x.test"), talker) == thread
+    assert threads.of_message_id(threads.message_id(thread, "1-a", talker, "x.test"), f"{talker}x") == ""
 
 
 def test_only_the_topmost_field_counts():

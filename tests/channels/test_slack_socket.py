@@ -1,6 +1,10 @@
 """Slack by Socket Mode: every envelope is acknowledged, and none is lost or answered twice when sockets come and go."""
 
 import itertools
+import json
+import logging
+import os
+import random
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -144,3 +148,53 @@ async def test_a_failure_to_open_is_tried_again(serve, slack):
     async with serve(extensions=["slack_plugins"], slack=table, websocket_port=0):
         await slack.until(lambda: slack.sockets)
         assert len(slack.said("apps.connections.open")) == 2
+
+
+# Frames of the fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0")) or 500
+VALUES = [None, True, -1, 1e308, "", "x", "\x00", "1.2", "9" * 400, "U1", "zoozl:1:U1", [], {}, [[]], {"type": []}]
+KINDS = ["events_api", "interactive", "slash_commands", "hello", "x", "", 3, None]
+QUESTION = {
+    "blocks": [{"type": "actions", "block_id": "zoozl:1", "elements": [{"text": {"text": "Small"}}]}],
+    "channel": "D1",
+}
+FORM = {"type": "view_submission", "view": {"callback_id": "zoozl", "private_metadata": "{}", "state": {"values": {}}}}
+# Not "message": one that is understood is answered, and that takes the time here.
+PAYLOADS = [made.event("x", event_type="x"), made.event("x", kind="channel", channel="C1"), command("x"), FORM]
+PAYLOADS += [tap(QUESTION, "Small"), made.event("x", subtype="message_changed", message={"user": "U1", "edited": {}})]
+
+
+def changed(value, chance):
+    """The same with some of it gone, or something else in its place."""
+    if chance.random() < 0.03:
+        return chance.choice(VALUES)
+    if isinstance(value, dict):
+        return {key: changed(inner, chance) for key, inner in value.items() if chance.random() > 0.03}
+    return [changed(inner, chance) for inner in value] if isinstance(value, list) else value
+
+
+def frame(chance):
+    """One of chance, mostly near to what Slack sends."""
+    if chance.random() < 0.05:
+        return chance.choice(["", "{", "[]", "null", "7", '"x"', "[" * 2_000, '{"type": {}}', '{"envelope_id": 1}'])
+    sent = envelope(changed(chance.choice(PAYLOADS), chance), chance.choice(KINDS), retry_attempt=chance.choice(VALUES))
+    return json.dumps(changed(sent, chance))
+
+
+async def test_frames_of_chance_harm_nobody(bot, slack, caplog):
+    async with bot():
+        (socket,) = slack.sockets
+        for seed in range(FUZZ):
+            chance = random.Random(seed)
+            if chance.random() < 0.02:
+                await socket.send_bytes(chance.randbytes(20))
+            else:
+                await socket.send_str(frame(chance))
+        last = envelope(made.event("still there?", channel="D7", user="U7"))
+        await socket.send_json(last)
+        await slack.until(lambda: any(one["text"] == "echo still there?" for one in slack.said()), 60)
+        await slack.until(lambda: any(one["envelope_id"] == last["envelope_id"] for one in slack.acknowledged))
+        assert slack.sockets == [socket]
+    assert len(slack.acknowledged) > FUZZ / 2
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert "Traceback" not in caplog.text

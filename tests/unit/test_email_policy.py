@@ -1,11 +1,12 @@
 """Mails are written as the standard library writes them, only in less time."""
 
+import os
 from email import policy as library
 from email.headerregistry import Address
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoozl.channels.email import policy
@@ -14,6 +15,8 @@ TEXTS = st.one_of(
     st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zl", "Zp")), max_size=200),
     st.text(alphabet='ab <>@",;:()=?é', max_size=200),
 )
+# Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
+FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
 NAMES = ("Subject", "X-Loop", "Auto-Submitted", "In-Reply-To", "References", "Comments")
 
 
@@ -37,6 +40,7 @@ def outcome(*args):
         return type(exc)
 
 
+@settings(max_examples=FUZZ or 100, deadline=None)
 @given(st.sampled_from(NAMES), TEXTS)
 def test_fields_are_written_as_by_the_library(name, value):
     value = " ".join(value.split())
@@ -45,6 +49,7 @@ def test_fields_are_written_as_by_the_library(name, value):
     assert ours == theirs or "=?" in value
 
 
+@settings(max_examples=FUZZ or 100, deadline=None)
 @given(TEXTS, st.sampled_from(["a", "anna", "a.b", "a+b", "o'hara"]))
 def test_mailboxes_are_written_as_by_the_library(name, local):
     name = " ".join(name.split()).replace("=?", "")

@@ -34,6 +34,7 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
     if run.is_over:
         await run.linger()
     entry = run.recorded("ask")
+    live = entry is None
     if entry is None:
         question = _put(run, question, seconds)
     else:
@@ -42,8 +43,9 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
             raise run.misfit(f"asks {asked.prompt!r}, and the plugin asks {question.prompt!r}")
         question = asked
     while True:
-        entry = run.recorded("reject", "answer", "timeout")
+        entry = None if live else run.recorded("reject", "answer", "timeout")
         if entry is None:
+            live = True
             entry = await _live(run, question, validate)
         elif entry.kind == "answer" and "said" in entry.value:
             run.heard(Message(*entry.value["said"]), entry.value.get("by", run.talker))
@@ -56,7 +58,6 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
 
 
 def _put(run: Run, question: Question, seconds: float | None) -> Question:
-    run.check()
     question.id = run.new_id()
     if seconds is not None:
         question.deadline = run.now() + seconds
@@ -71,7 +72,8 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     event = await run.wait(question, question.deadline)
     if event.kind == "deadline":
         return run.record("timeout", None)
-    value = understand(question, event.message.text) if event.answer is None else _tapped(question, event.answer)
+    text = event.message.text
+    value = understand(question, text) if event.answer is None else _tapped(question, event.answer)
     reason = ""
     if value is None:
         reason = REASONS[question.kind]
@@ -90,7 +92,7 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     message, talker = event.message, event.address.talker
     run.heard(message, talker)
     # Heard again in a replay, so that `last_message` is what it was; its files stay with the history.
-    said = [message.text, message.author, message.timestamp, message.id]
+    said = [text, message.author, message.timestamp, message.id]
     return run.record("answer", {"value": value, "said": said, "by": talker})
 
 

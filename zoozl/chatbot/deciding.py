@@ -64,12 +64,13 @@ async def answer(turn: Turn) -> None:
         )
     if route.rule is QUESTION and open_question is not None:
         plugin = turn.plugin_of(open_question)
+        other = None
         if plugin is not None and plugin.interruptible:
-            route = await _interruption(turn, open_question, plugin, text) or route
-    if route.rule is QUESTION and open_question is not None:
-        asks = Route(turn.plugin_of(open_question), open_question.alias, 1.0, QUESTION)
-        await turn.go_on(open_question, event, asks)
-        return
+            other = await _interruption(turn, open_question, plugin, text)
+        if other is None:
+            await turn.go_on(open_question, event, Route(plugin, open_question.alias, 1.0, QUESTION))
+            return
+        route = other
     turn.route = route
     if not turn.greeted:
         # Where a channel has no connect event, the first message brings the greeting along: never in

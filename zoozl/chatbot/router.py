@@ -49,9 +49,9 @@ LOOKED_AT = 10
 CANCEL_COMMANDS = ("/cancel", "!cancel")
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Route:
-    """The plugin for one message, None if nobody holds the alias, and how it was found.
+    """The plugin for one message, None if nobody holds the alias, and how it was found. Nobody changes it.
 
     `score` is the scorer's (or 1.0 for a literal match, 0.0 where none was computed). For the fallback it is the
     best score that was not enough, and `near` is the alias it belongs to. For an unknown command `alias` is what was

@@ -71,11 +71,7 @@ class Run:
     deadline: float | None = None
     offer: Event | None = None
     """What the present turn brings to the open question."""
-    ending: str = ""
-    """Why it has to end."""
     on_thread = False
-    ending_later = ""
-    """The same, as soon as the journal has answered all it can."""
     start = ""
     before = "{}"
     """`conversation.data` as it was at the beginning."""
@@ -110,6 +106,8 @@ class Run:
         self.dialog: Dialog | None = None
         """As it is stored; None if nothing of it is."""
         self.detached = self.asked = self.silenced = False
+        self.ending = self.ending_later = ""
+        """Why it has to end; later: as soon as the journal has answered all it can."""
 
     def replay(self, dialog: Dialog, entries: list[Entry]) -> None:
         """Go through `entries` first."""

@@ -508,14 +508,13 @@ class Turn:
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""
+        after = {step.dialog.id: None if step.ended else step.dialog.question for step in self.steps}
         closed = []
         for dialog in self.open_before:
-            step = next((step for step in reversed(self.steps) if step.dialog.id == dialog.id), None)
-            if step is None or dialog.question is None:
-                continue
-            now = step.dialog.question
-            if step.ended or now is None or now.id != dialog.question.id:
-                closed.append(dialog.question.id)
+            if dialog.question is not None and dialog.id in after:
+                now = after[dialog.id]
+                if now is None or now.id != dialog.question.id:
+                    closed.append(dialog.question.id)
         return tuple(closed)
 
     def report(self, route: Route, ending: Ending) -> None:

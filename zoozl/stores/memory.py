@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
+from zoozl.stores.journal import dump_entries, load_entries
 
 WINDOW = 20
 LARGE = 2_000
@@ -46,7 +47,8 @@ class Store:
         self._outbox: dict[str, dict[int, Reply]] = {}
         self._values: dict[str, dict[str, str]] = {}
         self._dialogs: dict[int, Dialog] = {}
-        self._journals: dict[int, list[Entry]] = {}
+        # As text, as a file would have it: objects would keep the garbage collector busy.
+        self._journals: dict[int, list[str]] = {}
         # The ids of a lane's dialogs, in the order in which they asked.
         self._open: dict[str, dict[int, None]] = {}
         self._questions: dict[str, int] = {}
@@ -118,7 +120,7 @@ class Store:
     async def bury(self, receipt: Receipt, error: str, replies: Sequence[Reply]) -> None:
         """See Inbox."""
         for number in list(self._open.get(receipt.lane, ())):
-            if any(entry.seq == receipt.seq for entry in self._journals[number]):
+            if any(entry.seq == receipt.seq for entry in self._entries(number)):
                 self.note(Step(self._dialogs[number], ended=True))
         self._send(replies)
 
@@ -185,7 +187,9 @@ class Store:
                 self._questions[dialog.question.id] = dialog.id
             if dialog.deadline is not None and (before is None or before.deadline != dialog.deadline):
                 self._ring_at(dialog.deadline, dialog.id)
-            self._journals.setdefault(dialog.id, []).extend(step.entries)
+            journal = self._journals.setdefault(dialog.id, [])
+            if step.entries:
+                journal.append(dump_entries(step.entries))
         return None
 
     def _ring_at(self, deadline: float, number: int) -> None:
@@ -196,7 +200,10 @@ class Store:
 
     async def entries(self, dialog: int) -> list[Entry]:
         """See Journal."""
-        return list(self._journals.get(dialog, ()))
+        return self._entries(dialog)
+
+    def _entries(self, dialog: int) -> list[Entry]:
+        return [entry for packed in self._journals.get(dialog, ()) for entry in load_entries(packed)]
 
     async def due(self, limit: int) -> list[Dialog]:
         """See Journal."""

@@ -49,8 +49,9 @@ def _by_header(header: Part, own_id: str) -> str:
         return "Auto-Submitted"
     if _first_word(header, "Precedence") in ("bulk", "junk", "list"):
         return "Precedence"
+    present = {name.lower() for name in header}
     for name in (*LISTS, *OTHERS):
-        if name in header:
+        if name.lower() in present:
             return name
     if str(header.get("Return-Path", "")).strip() == "<>":
         return "Return-Path"

@@ -19,6 +19,9 @@ logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 MOST_RECIPIENTS = 100
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\r\n]|\r(?!\n)|(?<!\r)\n")
+# What nearly every MAIL and RCPT has: an address of plain words, and parameters.
+ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
+USUAL_ADDRESS = re.compile(rf"<({ATOM}(?:\.{ATOM})*@{ATOM}(?:\.{ATOM})*)>(?: ([A-Za-z][!-~]*))?", re.ASCII)
 TEMPORARY = "451 4.3.0 Temporary failure, try again later"
 
 
@@ -120,10 +123,14 @@ class Connection(LMTP):
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         """(address, parameters) of a command; (None, None) for what is no address."""
+        # Its own way takes a tenth of the time that a mail takes.
+        usual = USUAL_ADDRESS.fullmatch(arg) if arg and not self.local_part_limit else None
+        if usual is not None:
+            return usual[1], usual[2] or ""
         try:
             found: tuple[str | None, str | None] = super()._getaddr(arg)
-        except IndexError:
-            # The standard library's parser looks behind the end of "<" and the like.
+        except (IndexError, AttributeError):
+            # The standard library's parser looks behind the end of "<" and the like, and stumbles over "a@[" as well.
             return None, None
         return found
 

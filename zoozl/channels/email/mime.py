@@ -36,7 +36,7 @@ MOST_IDS = 50
 MOST_ADDRESSES = 100
 
 CONTAINER = re.compile(rb"^content-type:\s*(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
-END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
+END_OF_HEADER = re.compile(rb"\n\r?\n")
 # Printable ASCII without < and >.
 MESSAGE_ID = re.compile(rf"<[\x21-\x3b\x3d\x3f-\x7e]{{1,{LONGEST_ID}}}>")
 ADDRESS = re.compile(r"[^@\s<>\"(),:;\\\[\]]{1,64}@[^@\s<>\"(),:;\\\[\]]{1,253}")
@@ -109,10 +109,13 @@ def parse(raw: bytes) -> Mail:
     if body is None:
         body = _Body(None)
         body.add_text(_decode(raw[length : length + LONGEST_FLAT], "utf-8"))
-    author, author_name = _one_address(header.get_all("From", []))
+    authors = header.get_all("From", [])
+    author, author_name = _one_address(authors)
     reply_to, reply_name = _one_address(header.get_all("Reply-To", [])[:1], first=True)
-    if not reply_to:
-        reply_to, reply_name = _one_address(header.get_all("From", [])[:1], first=True)
+    if not reply_to and author and len(authors) == 1:
+        reply_to, reply_name = author, author_name
+    elif not reply_to:
+        reply_to, reply_name = _one_address(authors[:1], first=True)
     full = body.text()
     return Mail(
         header,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,24 +10,9 @@ import orjson
 
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message, MessagePart
-from zoozl.chatbot.ports import Dialog, Entry
+from zoozl.chatbot.ports import Dialog
 from zoozl.chatbot.question import Answer, Question
-
-
-def _dump(value: Any) -> str:
-    """`value` as JSON, also what orjson refuses: half a surrogate pair, an integer of more than 64 bits."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value)
-
-
-def _load(text: str) -> Any:
-    """The reverse of `_dump`, but for large integers, which become floats."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
+from zoozl.stores.journal import dump, load
 
 
 def dump_parts(parts: list[MessagePart]) -> str:
@@ -68,12 +51,12 @@ def plain_text(message: Message) -> str | None:
 
 def dump_message(message: Message) -> str:
     """A whole message."""
-    return _dump(_message(message))
+    return dump(_message(message))
 
 
 def load_message(text: str) -> Message:
     """The reverse of `dump_message`."""
-    return _load_message(_load(text))
+    return _load_message(load(text))
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -137,7 +120,7 @@ def dump_dialog(dialog: Dialog, now: float, last: int) -> tuple[Any, ...]:
         dump_address(dialog.address),
         dialog.start,
         dialog.data,
-        _dump(question.dump()) if question is not None else None,
+        dump(question.dump()) if question is not None else None,
         question.id if question is not None else None,
         dialog.deadline,
         now,
@@ -150,7 +133,7 @@ def dump_change(dialog: Dialog, now: float, last: int) -> tuple[Any, ...]:
     question = dialog.question
     if question is None:
         return dialog.id, dialog.data, None, None, dialog.deadline, now, last
-    return dialog.id, dialog.data, _dump(question.dump()), question.id, dialog.deadline, now, last
+    return dialog.id, dialog.data, dump(question.dump()), question.id, dialog.deadline, now, last
 
 
 DIALOG = (
@@ -162,19 +145,8 @@ DIALOG = (
 def load_dialog(row: tuple[Any, ...]) -> Dialog:
     """A dialog of the columns `DIALOG`."""
     number, lane, plugin, alias, address, start, data, question, deadline, entries = row
-    asked = Question.load(_load(question)) if question is not None else None
+    asked = Question.load(load(question)) if question is not None else None
     return Dialog(number, lane, plugin, alias, load_address(address), start, data, asked, deadline, entries)
-
-
-def dump_entries(entries: Sequence[Entry]) -> str:
-    """Entries of a journal."""
-    return _dump([list(entry) for entry in entries])
-
-
-def load_entries(text: str) -> list[Entry]:
-    """The reverse of `dump_entries`."""
-    # Not orjson: an integer must come back as it was, however large.
-    return [Entry(*packed) for packed in json.loads(text)]
 
 
 def dump_event(event: Event) -> str:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # A transaction waits until so many rounds of the loop in a row have brought nothing (what was read in one round is
 # submitted two rounds later), for so many operations, and for so many seconds.
-QUIET_ROUNDS, MOST_OPERATIONS, LONGEST_WAIT = 3, 256, 0.005
+QUIET_ROUNDS, MOST_OPERATIONS, LONGEST_WAIT = 3, 256, 0.01
 
 
 class Operation(Protocol):

@@ -1,0 +1,38 @@
+"""What stores keep as JSON text whoever made it, and the entries of journals above all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from zoozl.chatbot.ports import Entry
+
+
+def dump(value: Any) -> str:
+    """`value` as JSON, also what orjson refuses: half a surrogate pair, an integer of more than 64 bits."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
+
+
+def load(text: str) -> Any:
+    """The reverse of `dump`, but for large integers, which become floats."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
+def dump_entries(entries: Sequence[Entry]) -> str:
+    """Entries of a journal."""
+    return dump([list(entry) for entry in entries])
+
+
+def load_entries(text: str) -> list[Entry]:
+    """The reverse of `dump_entries`."""
+    # Not orjson: an integer must come back as it was, however large.
+    return [Entry(*packed) for packed in json.loads(text)]
