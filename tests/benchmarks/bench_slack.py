@@ -45,9 +45,9 @@ def bare(api):
 
 
 @contextlib.contextmanager
-def zoozl(api, folder):
-    """Started anew on what `folder` has."""
-    port, conf = free_port(), Path(folder) / "chatbot.toml"
+def zoozl(api, folder, port=None):
+    """On the store in `folder`, new or not."""
+    port, conf = port or free_port(), Path(folder) / "chatbot.toml"
     table = {"port": port, "bot_token": TOKEN, "signing_secret": SECRET, "base_url": f"http://127.0.0.1:{api}/api"}
     # Each channel is one talker's; Slack itself would take one post a second there.
     table["room_rate"] = 0
@@ -164,9 +164,10 @@ async def doubles(api, folder):
     count = AT_ONCE + ANSWERED + KILLED
     at_once, answered = range(AT_ONCE), range(AT_ONCE, AT_ONCE + ANSWERED)
     killed = range(AT_ONCE + ANSWERED, count)
-    with zoozl(api, folder) as (process, port):
-        async with talking(port, api) as (slack, posts):
-            events = Events(slack, count)
+    port = free_port()
+    async with talking(port, api) as (slack, posts):
+        events = Events(slack, count)
+        with zoozl(api, folder, port) as (process, _):
             begin = [events.deliver(slack, at_once), events.deliver(slack, at_once, 1), events.deliver(slack, answered)]
             await asyncio.gather(*begin)
             await posts.until_all(events.texts[: killed.start])
@@ -175,11 +176,8 @@ async def doubles(api, folder):
             await posts.say("fail")
             await events.deliver(slack, killed)
             process.kill()
-            before = posts.all
-    with zoozl(api, folder) as (_, port):
-        async with talking(port, api) as (slack, posts):
-            posts.all += before
             await posts.say("work")
+        with zoozl(api, folder, port):
             again = [events.deliver(slack, killed, 1), events.deliver(slack, range(killed.start), 3)]
             await asyncio.gather(*again)
             await posts.until_all(events.texts)

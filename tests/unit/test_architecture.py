@@ -36,8 +36,9 @@ ALLOWED = {
     "routes": {"errors", "registry", "chatbot", "config", "server", "testing"},
     "torture": {"errors", "chatbot", "config", "storage", "stores"},
 }
-# What channels have in common.
+# What channels have in common, and what stores have.
 SHARED = tuple(f"channels.{name}" for name in ("access", "bucket", "http", "loop_breaker", "pace"))
+SHARED += ("stores.journal",)
 SIBLINGS = ("channels", "embedders", "stores", "plugins")
 FREE = {"__init__", "__main__", "server", "cli", "cli_store", "cli_torture"}
 FREE |= {"checks", "cli_completion", "cli_config", "cli_doctor", "cli_init", "cli_new", "cli_slack", "cli_vault"}

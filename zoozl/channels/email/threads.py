@@ -8,7 +8,6 @@ author's own: the thread is made from the first Message-ID of its References.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ class Threads:
 
     def _sign(self, what: str, *parts: str, length: int) -> str:
         text = "\0".join((what, *parts)).encode("utf-8", "replace")
-        digest = hmac.new(self.secret, text, hashlib.sha256).digest()
+        digest = hmac.digest(self.secret, text, "sha256")
         return base64.b32encode(digest).decode().lower()[:length]
 
     def begun_by(self, message_id: str) -> str:
