@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,10 @@ from hypothesis import strategies as st
 from zoozl.channels.mattermost import decode, encode, taking, verify
 from zoozl.channels.mattermost.taking import Me
 from zoozl.chatbot.message import Message
+
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
+
+from chance import changed
 
 # Examples of each fuzz test, if not the usual number; with many of them give pytest a longer --timeout as well.
 FUZZ = int(os.environ.get("ZOOZL_TEST_FUZZ", "0"))
@@ -45,6 +52,12 @@ def test_a_post_is_decoded_twice():
     assert post.files == (decode.File("f1", "a.txt", 3, "text/plain"),)
 
 
+@pytest.mark.parametrize("file_id", [{}, [], None, 7])
+def test_what_is_told_of_a_file_without_an_id_is_passed_over(file_id):
+    post = said("hi", metadata={"files": [{"id": file_id, "name": "b.txt"}, {"id": "f1", "name": "a.txt"}]})
+    assert [file.name for file in post.files] == ["a.txt"]
+
+
 @pytest.mark.parametrize("mentions", ["{", "17", '{"a": 1}', 17, []])
 def test_mentions_that_are_no_list_in_json_are_an_error(mentions):
     with pytest.raises(decode.DecodeError):
@@ -71,6 +84,35 @@ def test_any_post_is_a_post_or_an_error(changes, whole):
     taking.mentions(post, ME)
     taking.words(post.text, ME)
     post.text.encode()
+
+
+CLICK = {"user_id": "u1", "user_name": "a", "channel_id": "c1", "post_id": "p1", "trigger_id": "t", "type": "button"}
+CLICK |= {"context": {"sealed": "x", "selected_option": "s"}, "state": "x", "submission": {"name": "Anna", "n": 3}}
+FRAME = {"event": "posted", "seq": 3, "data": {"post": json.dumps(POST), "mentions": '["botid"]', "channel_type": "D"}}
+REPLY = {"status": "OK", "seq_reply": 1, "error": {"id": "x", "message": "y"}, "data": {}}
+
+
+def test_nothing_near_to_what_mattermost_sends_makes_the_decoders_stumble():
+    decoders = {
+        "frame": lambda chance: decode.frame(json.dumps(changed(chance.choice([FRAME, REPLY]), chance))),
+        "posted": lambda chance: decode.posted({**FRAME["data"], "post": json.dumps(changed(POST, chance))}),
+        "event": lambda chance: decode.posted(decode.frame(json.dumps(changed(FRAME, chance))).data),
+        "posts": lambda chance: decode.posts(changed({"order": ["a"], "posts": {"a": POST, "b": POST}}, chance)),
+        "callback": lambda chance: decode.callback(json.dumps(changed(CLICK, chance)).encode()),
+    }
+    decoded = set()
+    for seed in range(FUZZ or 2_000):
+        chance = random.Random(seed)
+        name = chance.choice(list(decoders))
+        try:
+            found = decoders[name](chance)
+        except decode.DecodeError:
+            continue
+        decoded.add(name)
+        if name == "posted":
+            taking.is_said(found, ME, bots=False)
+            taking.words(found.text, ME)
+    assert decoded == set(decoders)
 
 
 @settings(max_examples=FUZZ or 300, deadline=None)

@@ -1,7 +1,10 @@
 """What Slack sends, decoded: signatures, events, commands, interactions. Nothing makes it raise anything but Malformed."""
 
 import os
+import random
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +19,10 @@ from zoozl.channels.slack.verify import verified
 from zoozl.channels.slack.view import Origin, widgets
 from zoozl.chatbot.message import Address
 from zoozl.chatbot.question import Choice, Kind, Question
+
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
+
+from chance import changed
 
 SECRET = "0123456789abcdef0123456789abcdef"
 AT = 1_700_000_000
@@ -281,6 +288,48 @@ def test_no_payload_makes_the_decoders_stumble(value, event):
                 continue
             if isinstance(found, Said):
                 readable(found.text, found.me)
+
+
+FILE = {"id": "F1", "name": "a.txt", "mimetype": "text/plain", "size": 3, "url_private": "https://files.slack.com/x"}
+BUTTON = {"block_id": "zoozl:1a:U1", "action_id": "zoozl:0", "value": "s", "text": {"text": "Small"}}
+TAP = {
+    "type": "block_actions",
+    "team": {"id": "T1"},
+    "user": {"id": "U1"},
+    "channel": {"id": "C1"},
+    "actions": [BUTTON],
+}
+TAP |= {"container": {"message_ts": "1.2", "is_ephemeral": True}, "message": {"blocks": [{}], "thread_ts": "1.1"}}
+STATE = {"values": {"name": {"zoozl": {"type": "plain_text_input", "value": "Anna"}}}}
+STATE["values"]["when"] = {"zoozl": {"selected_option": {"value": "noon"}}}
+STATE["values"]["window"] = {"zoozl": {"selected_options": [{"value": "yes"}]}}
+VIEW = {
+    "id": "V1",
+    "callback_id": "zoozl",
+    "private_metadata": Origin("1a", "C1", "", "C1", "1.2").dump(),
+    "state": STATE,
+}
+EDIT = {"ts": "1.2", "user": "U1", "text": "x", "edited": {"ts": "1.3"}}
+THREAD = {"channel_id": "D1", "user_id": "U1", "thread_ts": "1.2"}
+
+
+def test_nothing_near_to_what_slack_sends_makes_the_decoders_stumble():
+    sent = [envelope(files=[FILE, FILE], thread_ts="1.1"), envelope(subtype="message_changed", message=EDIT)]
+    sent += [envelope(type="assistant_thread_started", assistant_thread=THREAD), TAP | {"trigger_id": "1.2.a"}]
+    sent += [{"type": "view_submission", "team": {"id": "T1"}, "user": {"id": "U1"}, "view": VIEW}]
+    decoded = set()
+    for seed in range(FUZZ or 2_000):
+        chance = random.Random(seed)
+        payload = changed(chance.choice(sent), chance)
+        for decoder in (decode, decode_interaction):
+            try:
+                found = decoder(payload)
+            except Malformed:
+                continue
+            decoded.add(type(found).__name__)
+            if isinstance(found, Said):
+                readable(found.text, found.me)
+    assert decoded == {"Said", "Edited", "Opened", "Nothing", "Tapped", "Submitted"}
 
 
 @relaxed

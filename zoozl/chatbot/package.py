@@ -119,9 +119,11 @@ class Package:
             text,
             Kind.CHOICE if offered else Kind.TEXT,
             offered,
-            literal=literal,
-            secret=secret,
-            talker="" if participants == "anyone" else self.address.talker,
+            (),
+            None,
+            literal,
+            secret,
+            "" if participants == "anyone" else self.address.talker,
         )
         if secret:
             run.need_vault()

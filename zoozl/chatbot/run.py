@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -484,8 +484,8 @@ class Run:
         finally:
             turn.task = own
 
-    async def resume(self, turn: Turn, offer: Event | None) -> tuple[Ending, bool]:
-        """Go on with a run that waits, on behalf of another turn."""
+    def resume(self, turn: Turn, offer: Event | None) -> Coroutine[Any, Any, tuple[Ending, bool]]:
+        """To be awaited: go on with a run that waits, on behalf of another turn."""
         assert self._wake is not None
         self._handed = self._services.loop.create_future()
         self.turn, self.offer = turn, offer
@@ -496,7 +496,7 @@ class Run:
         self.silenced = False
         self._enter(turn)
         self._wake.set_result(None)
-        return await self._until_handed(turn, self._handed)
+        return self._until_handed(turn, self._handed)
 
     def silence(self) -> None:
         """Drop what is said from now on: the turn is being ended."""

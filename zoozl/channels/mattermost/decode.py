@@ -130,7 +130,8 @@ def posts(raw: object) -> list[Post]:
 def _files(raw: Mapping[str, Any]) -> Iterator[File]:
     metadata = raw.get("metadata")
     known = metadata.get("files") if isinstance(metadata, dict) else None
-    infos = {info.get("id"): info for info in known if isinstance(info, dict)} if isinstance(known, list) else {}
+    tables = [info for info in known if isinstance(info, dict)] if isinstance(known, list) else []
+    infos = {_text(info.get("id")): info for info in tables}
     ids = raw.get("file_ids")
     for file_id in ids[:MOST_FILES] if isinstance(ids, list) else ():
         if isinstance(file_id, str) and ID.fullmatch(file_id):

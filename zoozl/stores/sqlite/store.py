@@ -159,8 +159,8 @@ class Store:
             if state is not None:
                 kept.state = state
             for step in steps:
-                others = tuple(dialog for dialog in kept.dialogs if dialog.id != step.dialog.id)
-                kept.dialogs = others if step.ended else (*others, step.dialog)
+                others = [dialog for dialog in kept.dialogs if dialog.id != step.dialog.id]
+                kept.dialogs = tuple(others) if step.ended else (*others, step.dialog)
             self._remember(kept, messages)
 
     async def unfinished(self) -> list[Receipt]:
