@@ -39,6 +39,10 @@ class StoreError(ZoozlError):
     """The store could not read or write: what was asked for did not happen."""
 
 
+class Unstorable(StoreError):
+    """It never will: a value in it is none that a store can take. Trying again helps nobody."""
+
+
 class DeliveryError(ZoozlError):
     """A reply could not be delivered now; `retry_after` is the platform's wish in seconds, if it had one."""
 

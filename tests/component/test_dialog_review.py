@@ -251,6 +251,8 @@ async def test_cancel_is_heard_while_a_plugin_waits_for_more():
             ran.append(package.last_message_text)
 
     async with Bot(Merges, restarts=False) as bot:
+        # Else the first message waits for the model, and is cancelled before anything is merged.
+        await bot.chatbot.router.warm_up()
         await bot.deliver(bot.event("do this"), bot.event("and that"))
         await asyncio.sleep(0.05)
         await bot.post("cancel")

@@ -55,6 +55,21 @@ async def test_a_form_that_comes_whole_is_validated_whole():
         assert await send(name="Anna", seats="8") == ["{'name': 'Anna', 'seats': 8, 'wish': ''}"]
 
 
+async def test_what_a_form_was_filled_in_with_is_there_after_a_restart():
+    async with Bot(Table) as bot:
+        bot.shows = {"forms"}
+        await bot.say("/table")
+        store = bot.chatbot.root.store
+        (dialog,) = await store.dialogs_of("test", "tester")
+        for values in ({"name": "Anna", "seats": "9", "wish": "a window"}, {"name": "Anna", "seats": "10"}):
+            answer = Answer(dialog.question.id, values)
+            await bot.restart()
+            bot.chatbot.receive(Event(Address("test", talker="tester"), Message(""), answer=answer))
+            assert await bot.replies() == ["Seats: 8 at most."]
+        (dialog,) = await store.dialogs_of("test", "tester")
+        assert [field.default for field in dialog.question.fields] == ["Anna", "10", "a window"]
+
+
 async def test_validating_a_field_that_is_not_there_is_a_mistake(caplog):
     class Wrong(Interface):
         aliases = ("/wrong",)

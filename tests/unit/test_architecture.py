@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import zoozl
+from zoozl import registry
 
 ROOT = Path(zoozl.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -37,8 +38,8 @@ ALLOWED = {
     "torture": {"errors", "chatbot", "config", "storage", "stores"},
 }
 # What channels have in common, and what stores have.
-SHARED = tuple(f"channels.{name}" for name in ("access", "bucket", "http", "loop_breaker", "pace"))
-SHARED += ("stores.journal",)
+IN_COMMON = ("access", "bucket", "http", "loop_breaker", "pace")
+SHARED = (*(f"channels.{name}" for name in IN_COMMON), "stores.journal")
 SIBLINGS = ("channels", "embedders", "stores", "plugins")
 FREE = {"__init__", "__main__", "server", "cli", "cli_store", "cli_torture"}
 FREE |= {"checks", "cli_completion", "cli_config", "cli_doctor", "cli_init", "cli_new", "cli_slack", "cli_vault"}
@@ -85,6 +86,11 @@ def test_every_arrow_points_the_right_way(path):
             continue
         allowed = ALLOWED[part]
         assert top in allowed or target in allowed, f"{module} imports {target}"
+
+
+@pytest.mark.parametrize("kind", ["channels", "embedders", "stores"])
+def test_what_can_be_named_in_a_configuration_is_there(kind):
+    assert all(registry.find(kind, name) for name in registry.names(kind))
 
 
 # They are imported in functions there, for plugins that declare arguments.

@@ -1,6 +1,8 @@
 """Messages, addresses and scope keys."""
 
+import copy
 import itertools
+import pickle
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,37 @@ def test_a_message_is_made_of_a_text_or_of_parts():
     assert Message([MessagePart("a"), {"text": "b"}, MessagePart(binary=b"x")]).text == "a b"
     assert Message().text == ""
     assert Message("x").sent.tzinfo is not None
+
+
+def test_the_parts_of_a_message_may_be_changed():
+    message = Message("text")
+    message.parts[0].consumed = True
+    message.parts.append(MessagePart("more"))
+    assert [(part.text, part.consumed) for part in message.parts] == [("text", True), ("more", False)]
+    assert message.text == "text more"
+    message.parts = [MessagePart("other")]
+    assert (message.text, message.plain, message.size) == ("other", "other", 5)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [MessagePart("a"), MessagePart("b")],
+        [MessagePart("a", full="> b\na")],
+        [MessagePart("a", b"x")],
+        [MessagePart("a", filename="a.txt")],
+        [],
+    ],
+)
+def test_a_message_is_plain_if_it_is_nothing_but_a_text(parts):
+    assert Message(parts).plain is None
+    assert Message("a").plain == Message([MessagePart("a")]).plain == "a"
+
+
+def test_a_message_is_the_same_before_and_after_its_parts_were_asked_for():
+    one, other = Message("a", "me", 1.0, "7"), Message("a", "me", 1.0, "7")
+    assert one.parts == [MessagePart("a")]
+    assert one == other == copy.deepcopy(other) == pickle.loads(pickle.dumps(other))
 
 
 def test_files_are_the_parts_with_bytes():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoozl.chatbot import disk
 from zoozl.chatbot.message import Message
 from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State, Step, Store
-from zoozl.errors import StoreError
+from zoozl.errors import StoreError, Unstorable
 
 if TYPE_CHECKING:
     from zoozl.chatbot.question import Question
@@ -148,11 +148,13 @@ def _number_anew(store: Store, replies: Sequence[Reply]) -> None:
 async def committed(store: Store, outcome: Outcome, first: Done) -> bool:
     """Wait for the end of a turn to be on disk, however long the disk takes to come back.
 
-    `first` is the first try. False if the event was never accepted.
+    `first` is the first try. False if the event was never accepted. Raises Unstorable.
     """
     try:
         if first is not None:
             await first
+    except Unstorable:
+        raise
     except StoreError:
         if outcome.receipt.failed:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,9 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
         asked = Question.load(entry.value)
         if asked.prompt != question.prompt or asked.kind is not question.kind:
             raise run.misfit(f"asks {asked.prompt!r}, and the plugin asks {question.prompt!r}")
-        question = asked
+        # As it is stored: what a form was filled in with is not in the journal.
+        stored = run.dialog.question if run.dialog is not None else None
+        question = stored if stored is not None and stored.id == asked.id else asked
     while True:
         entry = None if live else run.recorded("reject", "answer", "timeout")
         if entry is None:
@@ -58,6 +61,8 @@ async def ask(run: Run, question: Question, seconds: float | None, validate: Val
 
 
 def _put(run: Run, question: Question, seconds: float | None) -> Question:
+    if not isinstance(question.prompt, str):
+        raise TypeError(f"a question is a str, not a {type(question.prompt).__name__}")
     question.id = run.new_id()
     if seconds is not None:
         question.deadline = run.now() + seconds
@@ -78,7 +83,11 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     if value is None:
         reason = REASONS[question.kind]
     elif validate is not None:
-        value, reason = await _valid(value, validate)
+        run.judging = True
+        try:
+            value, reason = await _valid(value, validate)
+        finally:
+            run.judging = False
     if reason:
         # The reason first, then what there is to choose from.
         again = replace(question, prompt=reason, fields=_filled(question, event.answer))
@@ -130,7 +139,8 @@ async def _valid(value: Any, validate: Validate) -> tuple[Any, str]:
 
 
 def _open(run: Run, entry: Entry) -> Any:
-    return run.unseal(entry.value) if "sealed" in entry.value else entry.value["value"]
+    # A copy: what the plugin makes of it before the turn ends must not get into the journal.
+    return run.unseal(entry.value) if "sealed" in entry.value else deepcopy(entry.value["value"])
 
 
 async def form(

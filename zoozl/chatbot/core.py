@@ -20,7 +20,7 @@ from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.interface import HELP
 from zoozl.chatbot.lanes import Lanes
 from zoozl.chatbot.message import Address, Event, Message, MessagePart, scope_key
-from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, Sender, Step
 from zoozl.chatbot.router import Router
 from zoozl.chatbot.run import Ending, Run, Unwound
 from zoozl.chatbot.services import Report, Services
@@ -28,7 +28,7 @@ from zoozl.chatbot.trace import turn_id
 from zoozl.chatbot.turn import Abandoned, Turn
 from zoozl.chatbot.watch import Watch
 from zoozl.chatbot.workers import Workers
-from zoozl.errors import EmbeddingError, Overloaded, StoreError
+from zoozl.errors import EmbeddingError, Overloaded, StoreError, Unstorable
 
 log = logging.getLogger(__name__)
 
@@ -362,20 +362,30 @@ class Chatbot:
                     del self._running[lane]
         except (Abandoned, Unwound):
             return
-        except StoreError:
+        except Exception as exc:  # the edge: see below
+            await self._give_up(receipt, turn, exc)
+
+    async def _give_up(self, receipt: Receipt, turn: Turn | None, exc: Exception) -> None:
+        """After a fault of our own, or a value of a plugin's that no store can take.
+
+        The talker hears of it, and the event does not come back for ever.
+        """
+        if isinstance(exc, StoreError) and not isinstance(exc, Unstorable):
             # Not done: the event is still in the inbox and is taken up again at the next start.
-            raise
-        except Exception:  # a fault of our own: the talker hears of it, and the event does not come back for ever
-            log.exception("turn %s failed", receipt.seq)
-            apology = self._outbox.compose(APOLOGY)
-            reply = Reply(
-                self._store.next_number(), receipt.seq, answers.MOST + 1, lane, receipt.event.address, apology
-            )
-            secret = turn is not None and turn.answers.secret
-            outcome = Outcome(receipt, None, [apology], [reply], secret=secret)
-            if await answers.committed(self._store, outcome, self._store.commit(outcome)):
-                gathered = turn.answers.gathered if turn is not None else receipt.gathered
-                await self._outbox.deliver(lane, [*gathered, reply], None)
+            raise exc
+        log.error("turn %s failed", receipt.seq, exc_info=exc)
+        apology, lane = self._outbox.compose(APOLOGY), receipt.lane
+        reply = Reply(self._store.next_number(), receipt.seq, answers.MOST + 1, lane, receipt.event.address, apology)
+        outcome, gathered = Outcome(receipt, None, [apology], [reply]), receipt.gathered
+        if turn is not None:
+            gathered, outcome.secret = turn.answers.gathered, turn.answers.secret
+            touched = {step.dialog.id: step.dialog for step in turn.steps}
+            outcome.steps = [Step(dialog, ended=True) for dialog in touched.values()]
+            for number in touched:
+                if (run := self._dialogs.take(number)) is not None:
+                    run.detach()
+        if await answers.committed(self._store, outcome, self._store.commit(outcome)):
+            await self._outbox.deliver(lane, [*gathered, reply], None)
 
     def _meets(self, running: Turn, receipt: Receipt) -> bool:
         """A message comes while a plugin is at work: looked at on arrival; True if it does not go into the lane."""
@@ -429,7 +439,13 @@ class Chatbot:
     def _hand_over(self, turn: Turn) -> None:
         lane = turn.receipt.lane
         self._running.pop(lane, None)
-        self._lanes.hand_over(lane, turn.finish_waiting())
+        self._lanes.hand_over(lane, self._finish_waiting(turn))
+
+    async def _finish_waiting(self, turn: Turn) -> None:
+        try:
+            await turn.finish_waiting()
+        except Exception as exc:  # the edge: as in `_begin`
+            await self._give_up(turn.receipt, turn, exc)
 
     async def _finish(self, turn: Turn) -> None:
         """Commit a turn whose own task does not come back."""

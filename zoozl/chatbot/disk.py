@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from zoozl.backoff import Backoff
-from zoozl.errors import StoreError
+from zoozl.errors import StoreError, Unstorable
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +21,15 @@ LONGEST = 30.0
 async def insist(what: str, write: Callable[[], Awaitable[T]], *, refused: bool = False) -> T:
     """What `await write()` gives as soon as the store does not refuse it; `what` waits meanwhile, says the log.
 
-    `refused`: it has been tried once already.
+    `refused`: it has been tried once already. Raises Unstorable for what no store would ever take.
     """
     backoff = Backoff(longest=LONGEST)
     while True:
         if not refused:
             try:
                 return await write()
+            except Unstorable:
+                raise
             except StoreError:
                 pass  # told below
         refused = False

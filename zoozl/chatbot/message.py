@@ -28,13 +28,18 @@ class MessagePart:
     """The text as it was written, where a channel took quotations and signatures off; "" if nothing was taken off."""
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise TypeError if something in it is of another type, as a plugin may have made it."""
         if not (
             isinstance(self.text, str)
             and isinstance(self.binary, bytes)
             and isinstance(self.media_type, str)
             and isinstance(self.filename, str)
+            and isinstance(self.full, str)
         ):
-            raise TypeError("MessagePart: text, media_type and filename must be str, binary must be bytes")
+            raise TypeError("MessagePart: text, full, media_type and filename must be str, binary must be bytes")
 
 
 class Message:
@@ -80,6 +85,7 @@ class Message:
     @property
     def parts(self) -> list[MessagePart]:
         """What it is made of; the list may be changed."""
+        # Without a lock: only one plugin at a time has a message in its hands.
         content = self._content
         if isinstance(content, str):
             content = self._content = [MessagePart(content)]
@@ -133,6 +139,18 @@ class Message:
             return None
         part = content[0]
         return None if part.binary or part.filename or part.media_type or part.full else part.text
+
+    def check(self) -> None:
+        """Raise TypeError if something in it is of another type, as a plugin may have made it."""
+        # Without an author it is the bot's own: None has always done for that.
+        if not (isinstance(self.author or "", str) and isinstance(self.id, str)):
+            raise TypeError("Message: author and id must be str")
+        if not isinstance(self._sent, float | int | datetime):
+            raise TypeError("Message: sent must be a datetime, or seconds since the epoch")
+        for part in self.parts:
+            if not isinstance(part, MessagePart):
+                raise TypeError(f"Message: its parts must be MessageParts, not {type(part).__name__}")
+            part.check()
 
     @property
     def text(self) -> str:
@@ -195,7 +213,9 @@ def _part(text: str) -> str:
 
 @dataclass(slots=True)
 class Event:
-    """Something that happened in a conversation, as a channel decoded it. Nobody changes it.
+    """Something that happened in a conversation, as a channel decoded it.
+
+    (Frozen it would be slow to make.)
 
     `keys` are all identities under which the platform may deliver it again; they are checked and taken in
     one step. No key means that the transport itself never repeats (a plain websocket frame).

@@ -79,6 +79,7 @@ class Outbox:
         if isinstance(message, str):
             return Message(message, self.author, self.now(), "", True)
         if isinstance(message, Message):
+            message.check()
             author = message.author or self.author
             composed = Message(message.parts, author, self._said(message), message.id, from_bot=True)
             composed.question, composed.stream, composed.envelope = message.question, message.stream, message.envelope

@@ -52,6 +52,10 @@ class Field:
     choices: tuple[Choice, ...] = ()
     default: str = ""
 
+    def __post_init__(self) -> None:
+        if not all(isinstance(one, str) for one in (self.name, self.label, self.type, self.default)):
+            raise TypeError("Field: name, label, type and default must be str")
+
 
 @dataclass(slots=True)
 class Question:

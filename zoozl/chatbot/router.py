@@ -51,11 +51,11 @@ CANCEL_COMMANDS = ("/cancel", "!cancel")
 
 @dataclass(slots=True)
 class Route:
-    """The plugin for one message, None if nobody holds the alias, and how it was found. Nobody changes it.
+    """The plugin for one message, None if nobody holds the alias, and how it was found.
 
     `score` is the scorer's (or 1.0 for a literal match, 0.0 where none was computed). For the fallback it is the
     best score that was not enough, and `near` is the alias it belongs to. For an unknown command `alias` is what was
-    written, and `near` the command that it is near to.
+    written, and `near` the command that it is near to. (Frozen it would be slow to make.)
     """
 
     plugin: Plugin | None

@@ -72,6 +72,8 @@ class Run:
     offer: Event | None = None
     """What the present turn brings to the open question."""
     on_thread = False
+    judging = False
+    """A `validate` of the plugin's looks at an answer."""
     start = ""
     before = "{}"
     """`conversation.data` as it was at the beginning."""
@@ -128,8 +130,11 @@ class Run:
     def recorded(self, *kinds: str) -> Entry | None:
         """The next entry of the journal, which must be of one of `kinds`; None when the past is over.
 
-        Raises Unfit; RuntimeError in another task than that of the run.
+        Raises Unfit; RuntimeError in another task than that of the run, and in a `validate`.
         """
+        if self.judging:
+            # What it does before the answer is recorded would stand before it, and be in the way of a replay.
+            raise RuntimeError("ask, step and their kin belong in consume itself, and not in a validate")
         if asyncio.current_task(self._services.loop) is not self.task:
             # With no order in the journal; and the one that begins it would end while this one waits.
             raise RuntimeError(

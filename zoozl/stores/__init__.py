@@ -1,3 +1,3 @@
 """Stores remember: one file each, all behind the protocols of `zoozl.chatbot.ports`."""
 
-NOT_LISTED: set[str] = set()
+NOT_LISTED = {"journal"}

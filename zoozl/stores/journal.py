@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from zoozl.chatbot.ports import Entry
+from zoozl.errors import Unstorable
 
 
 def dump(value: Any) -> str:
@@ -28,8 +29,11 @@ def load(text: str) -> Any:
 
 
 def dump_entries(entries: Sequence[Entry]) -> str:
-    """Entries of a journal."""
-    return dump([list(entry) for entry in entries])
+    """Entries of a journal. Raises Unstorable for a value that is not JSON."""
+    try:
+        return dump([list(entry) for entry in entries])
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise Unstorable(f"a value in a journal is not JSON: {exc}") from exc
 
 
 def load_entries(text: str) -> list[Entry]:

@@ -71,12 +71,14 @@ class Store:
     def commit(self, outcome: Outcome) -> Done:
         """See Inbox."""
         receipt = outcome.receipt
+        # Before anything is changed: a value may be none that a journal can take.
+        packed = [dump_entries(step.entries) for step in outcome.steps]
         if outcome.state is not None:
             self._states[receipt.lane] = outcome.state
         self._append(receipt.lane, receipt.event.address.talker, outcome.messages)
         self._send(outcome.replies)
-        for step in outcome.steps:
-            self.note(step)
+        for step, entries in zip(outcome.steps, packed, strict=True):
+            self._note(step, entries)
         return None
 
     def _append(self, lane: str, talker: str, messages: Sequence[Message]) -> None:
@@ -170,6 +172,10 @@ class Store:
 
     def note(self, step: Step) -> Done:
         """See Journal."""
+        self._note(step, dump_entries(step.entries))
+        return None
+
+    def _note(self, step: Step, entries: str) -> None:
         dialog = step.dialog
         asking = self._open.setdefault(dialog.lane, {})
         asking.pop(dialog.id, None)
@@ -189,8 +195,7 @@ class Store:
                 self._ring_at(dialog.deadline, dialog.id)
             journal = self._journals.setdefault(dialog.id, [])
             if step.entries:
-                journal.append(dump_entries(step.entries))
-        return None
+                journal.append(entries)
 
     def _ring_at(self, deadline: float, number: int) -> None:
         heapq.heappush(self._deadlines, (deadline, number))

@@ -11,13 +11,20 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from zoozl.chatbot.failpoints import hit
-from zoozl.errors import StoreError
+from zoozl.errors import StoreError, Unstorable
 
 log = logging.getLogger(__name__)
 
 # A transaction waits until so many rounds of the loop in a row have brought nothing (what was read in one round is
 # submitted two rounds later), for so many operations, and for so many seconds.
 QUIET_ROUNDS, MOST_OPERATIONS, LONGEST_WAIT = 3, 256, 0.01
+
+
+# What a value does that cannot be written, as against a disk that cannot be written to.
+BAD_VALUE = (
+    *(TypeError, ValueError, AttributeError, OverflowError, RecursionError),
+    *(sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
+)
 
 
 class Operation(Protocol):
@@ -211,7 +218,8 @@ class Writer:
 def _refused(operation: Operation, exc: Exception) -> StoreError:
     operation.refuse()
     log.error("the store cannot write: %s", exc)
-    return StoreError(f"the store cannot write: {exc}")
+    kind = Unstorable if isinstance(exc, (*BAD_VALUE, Unstorable)) else StoreError
+    return kind(f"the store cannot write: {exc}")
 
 
 class _Barrier:
