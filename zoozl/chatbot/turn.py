@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from zoozl.chatbot import beginning, deciding, waiting
@@ -499,12 +499,13 @@ class Turn:
             # Clients take a reply for the end of it.
             self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
 
-    async def _commit(self) -> None:
+    def _commit(self) -> Coroutine[Any, Any, None]:
+        """To be awaited."""
         self._stage = ENDING
         old, state = self.state, None
         if not self._known or (self.subject, self.data, self.greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self.subject, self.greeted, self.data)
-        await self.answers.commit(state, self.marked, self.steps, self._closed() if self.steps else ())
+        return self.answers.commit(state, self.marked, self.steps, self._closed() if self.steps else ())
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
@@ -36,10 +35,10 @@ CHAIN = (
 class Steps:
     """What the turns of one transaction change of dialogs, put in together."""
 
-    __slots__ = ("_changed", "_ended", "_heads", "_journal", "_rows")
+    __slots__ = ("_changed", "_ended", "_heads", "_journal", "_now", "_rows")
 
-    def __init__(self, heads: Heads) -> None:
-        self._heads = heads
+    def __init__(self, heads: Heads, now: float) -> None:
+        self._heads, self._now = heads, now
         self._rows: dict[int, tuple[Any, ...]] = {}
         # Of dialogs whose row is there already.
         self._changed: dict[int, tuple[Any, ...]] = {}
@@ -68,10 +67,10 @@ class Steps:
         now = Stored(last, dialog.start)
         heads.store(number, now)
         if stored is not None and now.start == stored.start and number not in self._rows:
-            self._changed[number] = dump_change(dialog, time.time(), last)
+            self._changed[number] = dump_change(dialog, self._now, last)
         else:
             self._changed.pop(number, None)
-            self._rows[number] = dump_dialog(dialog, time.time(), last)
+            self._rows[number] = dump_dialog(dialog, self._now, last)
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put it in, and begin anew."""

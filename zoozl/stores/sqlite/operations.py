@@ -34,11 +34,12 @@ REPLACES = (
 class Batch:
     """Rows of all operations of a transaction, table by table."""
 
-    __slots__ = ("conversations", "delivered", "done", "heads", "inbox", "messages", "moved", "outbox", "steps")
+    __slots__ = ("conversations", "delivered", "done", "heads", "inbox", "messages", "moved", "now", "outbox", "steps")
 
     def __init__(self, heads: Heads) -> None:
         heads.trim()
         self.heads = heads
+        self.now = time.time()
         self.inbox: dict[int, Receipt] = {}
         self.messages: list[tuple[Any, ...]] = []
         self.moved: dict[str, Head] = {}
@@ -46,14 +47,13 @@ class Batch:
         self.outbox: list[tuple[Any, ...]] = []
         self.done: list[int] = []
         self.delivered: list[int] = []
-        self.steps = Steps(heads)
+        self.steps = Steps(heads, self.now)
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put all rows in, and begin anew."""
         if self.inbox:
-            now = time.time()
             rows = [
-                (r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), r.at or now)
+                (r.seq, r.lane, r.event.address.talker, codec.dump_event(r.event), r.at or self.now)
                 for r in self.inbox.values()
             ]
             insert(db, "inbox (seq, lane, talker, event, at)", rows)
@@ -84,7 +84,7 @@ class Batch:
     def save(self, db: sqlite3.Connection, lane: str, address: Address, state: State | None) -> Head:
         """A conversation's state, None if it is as it was. A conversation that is new is made in any case."""
         head = self.heads.find(db, lane)
-        now = time.time()
+        now = self.now
         if state is None and not head.known:
             state = State(talker=address.talker)
         if state is not None:
@@ -118,7 +118,7 @@ class Batch:
 
     def send(self, replies: Sequence[Reply]) -> None:
         """Replies to be delivered."""
-        now = time.time()
+        now = self.now
         for r in replies:
             if not r.kept:
                 continue
