@@ -371,3 +371,23 @@ async def test_a_dialog_in_which_nothing_happens_ends_by_itself():
         assert await bot.replies() == []
         assert await bot.say("tell a joke") == ["Knock knock."]
     assert reasons == ["idle"]
+
+
+async def test_an_answer_closes_its_question_although_another_one_is_asked():
+    class Two(Interface):
+        aliases = ("/two",)
+
+        async def consume(self, package):
+            await package.ask("One?")
+            await package.ask("Two?")
+            package.callback("Thanks.")
+
+    async with Bot(Two) as bot:
+        closed = []
+        for text in ("/two", "a", "b"):
+            asked = [dialog.question.id for dialog in await bot.chatbot.root.store.dialogs_of("test", "tester")]
+            await bot.post(text)
+            await bot.chatbot.idle()
+            closed += [list(message.closes) == asked for _, message in bot._sent]
+            await bot.replies()
+    assert closed == [True, True, True]
