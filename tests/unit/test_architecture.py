@@ -39,7 +39,7 @@ ALLOWED = {
 }
 # What channels have in common, and what stores have.
 IN_COMMON = ("access", "bucket", "http", "loop_breaker", "pace")
-SHARED = (*(f"channels.{name}" for name in IN_COMMON), "stores.journal")
+SHARED = (*(f"channels.{name}" for name in IN_COMMON), "stores.jsontext")
 SIBLINGS = ("channels", "embedders", "stores", "plugins")
 FREE = {"__init__", "__main__", "server", "cli", "cli_store", "cli_torture"}
 FREE |= {"checks", "cli_completion", "cli_config", "cli_doctor", "cli_init", "cli_new", "cli_slack", "cli_vault"}

@@ -118,7 +118,7 @@ class Chatbot:
             timeout=self._turn_timeout,
             observers=self._observers,
             loop=asyncio.get_running_loop(),
-            go_on_without=lambda turn: self._lanes.go_on_without(turn.receipt.lane, self._finish(turn)),
+            go_on_without=self._go_on_without,
             hand_over=self._hand_over,
             dialogs=self._dialogs,
             clock=self._clock,
@@ -362,7 +362,7 @@ class Chatbot:
                     del self._running[lane]
         except (Abandoned, Unwound):
             return
-        except Exception as exc:  # the edge: see below
+        except Exception as exc:  # the edge: what is wrong with one event must not stop its lane
             await self._give_up(receipt, turn, exc)
 
     async def _give_up(self, receipt: Receipt, turn: Turn | None, exc: Exception) -> None:
@@ -439,18 +439,18 @@ class Chatbot:
     def _hand_over(self, turn: Turn) -> None:
         lane = turn.receipt.lane
         self._running.pop(lane, None)
-        self._lanes.hand_over(lane, self._finish_waiting(turn))
+        self._lanes.hand_over(lane, self._finish(turn, turn.finish_waiting))
 
-    async def _finish_waiting(self, turn: Turn) -> None:
-        try:
-            await turn.finish_waiting()
-        except Exception as exc:  # the edge: as in `_begin`
-            await self._give_up(turn.receipt, turn, exc)
+    def _go_on_without(self, turn: Turn) -> None:
+        self._lanes.go_on_without(turn.receipt.lane, self._finish(turn, turn.finish_abandoned))
 
-    async def _finish(self, turn: Turn) -> None:
-        """Commit a turn whose own task does not come back."""
+    async def _finish(self, turn: Turn, finish: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Commit a turn whose own task does not come back for it."""
         self._running.pop(turn.receipt.lane, None)
-        await turn.finish_abandoned()
+        try:
+            await finish()
+        except Exception as exc:  # the edge: what is wrong with one event must not stop its lane
+            await self._give_up(turn.receipt, turn, exc)
 
     @property
     def is_open(self) -> bool:

@@ -211,11 +211,10 @@ def _part(text: str) -> str:
     return quote(text, safe="@+ ") if ":" in text or "%" in text else text
 
 
+# Frozen it would be slow to make, and a NamedTuple slow to read.
 @dataclass(slots=True)
 class Event:
-    """Something that happened in a conversation, as a channel decoded it.
-
-    (Frozen it would be slow to make.)
+    """Something that happened in a conversation, as a channel decoded it. Nobody changes it.
 
     `keys` are all identities under which the platform may deliver it again; they are checked and taken in
     one step. No key means that the transport itself never repeats (a plain websocket frame).

@@ -276,7 +276,8 @@ class Outbox:
 
     async def _try(self, reply: Reply, durable: Done, along: Sequence[Reply] = ()) -> bool:
         """One try; True if the reply (with those that go `along`) is delivered, dead or not recorded."""
-        # For the lines of the channel as well; a retry runs in a task of whoever began it.
+        # For the lines of the channel as well; a retry runs in a task of whoever began it. Mostly it is that turn's own
+        # task, and to look costs less than to set.
         if turn_id.get() != reply.seq:
             turn_id.set(reply.seq)
         if durable is not None and not await self._wait(durable):

@@ -119,11 +119,9 @@ class Package:
             text,
             Kind.CHOICE if offered else Kind.TEXT,
             offered,
-            (),
-            None,
-            literal,
-            secret,
-            "" if participants == "anyone" else self.address.talker,
+            literal=literal,
+            secret=secret,
+            talker="" if participants == "anyone" else self.address.talker,
         )
         if secret:
             run.need_vault()

@@ -1,3 +1,3 @@
 """Stores remember: one file each, all behind the protocols of `zoozl.chatbot.ports`."""
 
-NOT_LISTED = {"journal"}
+NOT_LISTED = {"jsontext"}

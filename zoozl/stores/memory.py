@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
-from zoozl.stores.journal import dump_entries, load_entries
+from zoozl.stores.jsontext import dump_entries, load_entries
 
 WINDOW = 20
 LARGE = 2_000

@@ -98,7 +98,7 @@ def decode(frame: str) -> Message | Answer | Hello | Auth | Ack | Listing:
         message = Message(text or "", "", None, number)
     elif isinstance(files, list):
         parts = [MessagePart(text)] if text else []
-        message = Message([*parts, *map(_decode_file, files)], "", None, number)
+        message = Message([*parts, *map(_decode_file, files)], id=number)
     else:
         raise FrameError("'files' must be a list")
     if "choice" in packet or "form" in packet:

@@ -12,7 +12,7 @@ from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address, Event, Message, MessagePart
 from zoozl.chatbot.ports import Dialog
 from zoozl.chatbot.question import Answer, Question
-from zoozl.stores.journal import dump, load
+from zoozl.stores.jsontext import dump, load
 
 
 def dump_parts(parts: list[MessagePart]) -> str:

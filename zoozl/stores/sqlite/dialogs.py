@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from zoozl.chatbot.ports import Dialog, Entry, Step
-from zoozl.stores.journal import dump_entries, load_entries
+from zoozl.stores.jsontext import dump_entries, load_entries
 from zoozl.stores.sqlite.bulk import delete, insert, update
 from zoozl.stores.sqlite.codec import DIALOG, dump_change, dump_dialog, load_dialog
 from zoozl.stores.sqlite.heads import Heads, Stored

@@ -22,8 +22,15 @@ QUIET_ROUNDS, MOST_OPERATIONS, LONGEST_WAIT = 3, 256, 0.01
 
 # What a value does that cannot be written, as against a disk that cannot be written to.
 BAD_VALUE = (
-    *(TypeError, ValueError, AttributeError, OverflowError, RecursionError),
-    *(sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError),
+    Unstorable,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    sqlite3.DataError,
 )
 
 
@@ -218,7 +225,7 @@ class Writer:
 def _refused(operation: Operation, exc: Exception) -> StoreError:
     operation.refuse()
     log.error("the store cannot write: %s", exc)
-    kind = Unstorable if isinstance(exc, (*BAD_VALUE, Unstorable)) else StoreError
+    kind = Unstorable if isinstance(exc, BAD_VALUE) else StoreError
     return kind(f"the store cannot write: {exc}")
 
 

@@ -1,4 +1,4 @@
-"""What stores keep as JSON text whoever made it, and the entries of journals above all."""
+"""Values as JSON text, as stores keep them: whatever made them, they come back."""
 
 from __future__ import annotations
 
