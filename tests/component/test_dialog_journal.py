@@ -253,6 +253,14 @@ def test_restarts_and_evictions_make_no_difference(kind):
         ],
         kept=1,
     )
+    @example(
+        # Both questions of one turn expire, and the second run takes the place of the first, which then is cancelled.
+        actions=[
+            *(("say", "anna", "/work"), ("say", "anna", "/work")),
+            *(("late", "anna", "/joke"), ("late", "anna", "cancel")),
+        ],
+        kept=1,
+    )
     def play(actions, kept):
         with tempfile.TemporaryDirectory() as folder:
 

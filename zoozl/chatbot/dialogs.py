@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.clock import Clock
@@ -35,6 +35,8 @@ class Dialogs:
         self._receive = receive
         self._most = most
         self._runs: OrderedDict[int, Run] = OrderedDict()
+        # Those whose turn has not been committed: their journals are not whole yet, so that they cannot begin again.
+        self._held: set[int] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sooner = asyncio.Event()
         self._next = 0.0
@@ -50,14 +52,21 @@ class Dialogs:
         self._ringing = asyncio.create_task(self._ring())
 
     def keep(self, run: Run) -> None:
-        """A run waits; not if it was let go of already."""
+        """A run waits, and is kept in any case until `release`; not if it was let go of already."""
         if run.detached:
             return
         self._runs[run.number] = run
         self._runs.move_to_end(run.number)
+        self._held.add(run.number)
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """The turns of these are committed."""
+        self._held.difference_update(numbers)
         while len(self._runs) > self._most:
-            _, oldest = self._runs.popitem(last=False)
-            self._let_go(oldest)
+            oldest = next((number for number in self._runs if number not in self._held), None)
+            if oldest is None:
+                break
+            self._let_go(self._runs.pop(oldest))
 
     def take(self, number: int) -> Run | None:
         """The run of a dialog, which goes on now; None if only its journal is there."""

@@ -505,7 +505,16 @@ class Turn:
         old, state = self.state, None
         if not self._known or (self.subject, self.data, self.greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self.subject, self.greeted, self.data)
-        return self.answers.commit(state, self.marked, self.steps, self._closed() if self.steps else ())
+        if self.steps or self.open_before:
+            return self._commit_dialogs(state)
+        return self.answers.commit(state, self.marked, (), ())
+
+    async def _commit_dialogs(self, state: State | None) -> None:
+        try:
+            await self.answers.commit(state, self.marked, self.steps, self._closed())
+        finally:
+            touched = (*self.open_before, *(step.dialog for step in self.steps))
+            self.services.dialogs.release([dialog.id for dialog in touched])
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""
