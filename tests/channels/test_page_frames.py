@@ -334,6 +334,8 @@ async def test_what_came_while_the_page_was_closed_is_marked(talking, page):
     async with talking() as server:
         await open_page(page, server)
         await server.reply("seen")
+        # A reply is acknowledged when it came, and seen when it was drawn.
+        await page.locator(".words", has_text="seen").wait_for()
         await server.until(lambda: server.acked == 1)
         await page.goto("about:blank")
         # Else it is sent to the page that is going.
