@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoozl.chatbot.failpoints import NAMES
 from zoozl.cli import _load, _run, conf_option, verbose_option
 
 BROKEN = 1
@@ -23,6 +24,14 @@ BROKEN = 1
 @click.option("--kills", type=click.IntRange(0), default=20, show_default=True, help="How often the server is killed.")
 @click.option("--seconds", type=click.FloatRange(1), default=120.0, show_default=True, help="No more kills after that.")
 @click.option("--seed", type=int, help="Make the random choices of an earlier run.")
+@click.option(
+    "--at",
+    type=click.Choice(NAMES),
+    multiple=True,
+    default=NAMES,
+    show_default="all",
+    help="A failpoint for every second kill; may be given several times.",
+)
 @click.pass_obj
 def torture(common: dict[str, Any], /, conf: str | None, verbose: bool, **plan: Any) -> None:
     """Kill a server of its own under load, again and again, and check that nothing is lost, doubled or out of order.

@@ -3,6 +3,7 @@
 `accepted`        an event is durable, its acknowledgement is not sent
 `before-consume`  a turn is about to call its plugin
 `step-done`       the function of a step has returned, its result is not in the journal
+`step-noted`      its result is in the journal, the plugin does not have it
 `after-consume`   the plugin has returned, nothing is committed
 `before-commit`   the rows of a transaction are written, it is not committed
 `after-commit`    a transaction is on disk, nobody knows it yet
@@ -15,7 +16,16 @@ import os
 import signal
 from collections.abc import Callable
 
-NAMES = ("accepted", "before-consume", "step-done", "after-consume", "before-commit", "after-commit", "sent")
+NAMES = (
+    "accepted",
+    "before-consume",
+    "step-done",
+    "step-noted",
+    "after-consume",
+    "before-commit",
+    "after-commit",
+    "sent",
+)
 VARIABLE = "ZOOZL_FAILPOINT"
 
 

@@ -554,6 +554,7 @@ class Run:
         self.record("step", {"name": name, "result": result})
         hit("step-done")
         await self.note()
+        hit("step-noted")
         return result
 
 

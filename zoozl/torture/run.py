@@ -48,6 +48,8 @@ class Plan:
     kills: int = 20
     seconds: float = 120.0
     seed: int | None = None
+    at: tuple[str, ...] = NAMES
+    """The failpoints at which every second kill happens."""
 
 
 async def run(plan: Plan, config: Config | None, say: Callable[[str], None]) -> bool:
@@ -142,7 +144,7 @@ class _Run:
 
     async def _torment(self, until: float) -> None:
         """Start and kill, `kills` times or until the time is up."""
-        plan, names = self._plan, list(NAMES)
+        plan, names = self._plan, list(self._plan.at)
         for number in range(1, plan.kills + 1):
             if time.monotonic() > until:
                 self._say(f"the time is up after {number - 1} kills")
@@ -150,9 +152,10 @@ class _Run:
             failpoint = ""
             if number % 2 == 0:
                 # Between two failpoints a kill by the clock, which leaves the recovered turns the time to end.
-                if number // 2 % len(names) == 1:
+                turn = (number // 2 - 1) % len(names)
+                if turn == 0:
                     self._random.shuffle(names)
-                failpoint = f"{names[number // 2 % len(names)]}:{self._random.randint(1, HIGHEST_COUNT)}"
+                failpoint = f"{names[turn]}:{self._random.randint(1, HIGHEST_COUNT)}"
             alive = await self._server.start(failpoint)
             after = self._random.uniform(SHORTEST, LONGEST)
             feeding = asyncio.create_task(self._feed(number / (plan.kills + 1), after))
