@@ -120,7 +120,20 @@ def test_a_server_that_breaks_a_promise_in_dialogs_is_found_out(tmp_path, sabota
         sabotage + "from zoozl.chatbot import Interface\nclass Nothing(Interface): pass\n"
     )
     (tmp_path / "chatbot.toml").write_text("extensions = ['zoozl.torture.plugin', 'sabotage']\n")
-    plan = ("--kills", "6", "--talkers", "1", "--messages", "60", "--dialogs", "20", "--seed", "1", "--at", "step-noted")
+    plan = (
+        "--kills",
+        "6",
+        "--talkers",
+        "1",
+        "--messages",
+        "60",
+        "--dialogs",
+        "20",
+        "--seed",
+        "1",
+        "--at",
+        "step-noted",
+    )
     done = torture(tmp_path, "--conf", "chatbot.toml", *plan)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"BROKEN  in dialogs: {promise}" in done.stdout

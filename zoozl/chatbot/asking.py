@@ -68,7 +68,7 @@ def _put(run: Run, question: Question, seconds: float | None) -> Question:
         question.deadline = run.now() + seconds
     run.record("ask", question.dump())
     if text := question.text:
-        run.put(question, text)
+        run.say(text, question)
     return question
 
 
@@ -91,7 +91,7 @@ async def _live(run: Run, question: Question, validate: Validate | None) -> Entr
     if reason:
         # The reason first, then what there is to choose from.
         again = replace(question, prompt=reason, fields=_filled(question, event.answer))
-        run.put(again, again.text if question.kind is Kind.CHOICE else reason)
+        run.say(again.text if question.kind is Kind.CHOICE else reason, again)
         # What was filled in is there, too, where the form is opened by a button later.
         question.fields = again.fields
         return run.record("reject", reason)
@@ -139,8 +139,11 @@ async def _valid(value: Any, validate: Validate) -> tuple[Any, str]:
 
 
 def _open(run: Run, entry: Entry) -> Any:
+    if "sealed" in entry.value:
+        return run.unseal(entry.value)
+    value = entry.value["value"]
     # A copy: what the plugin makes of it before the turn ends must not get into the journal.
-    return run.unseal(entry.value) if "sealed" in entry.value else deepcopy(entry.value["value"])
+    return value if isinstance(value, str) else deepcopy(value)
 
 
 async def form(

@@ -46,31 +46,27 @@ async def answer(turn: Turn) -> None:
     if not turn.open_before and turn.greeted:
         await follow(turn, await turn.services.router.choose(text, turn.subject, identity=event.identity))
         return
-    open_question = await waiting.open_question(turn, event) if turn.open_before else None
-    asked = open_question.question if open_question is not None else None
+    asked = await waiting.open_question(turn, event) if turn.open_before else None
+    question = asked.question if asked is not None else None
     route = await turn.services.router.choose(
-        text,
-        turn.subject,
-        going_on=bool(turn.open_before),
-        asked=asked is not None,
-        literal=asked is not None and asked.literal,
-        identity=event.identity,
+        text, turn.subject, going_on=bool(turn.open_before), question=question, identity=event.identity
     )
-    if route.rule is QUESTION and open_question is not None and _gives_way(open_question, text):
-        await turn.go_on(open_question, None, route, end="replaced")
-        open_question = asked = None
-        route = await turn.services.router.choose(
-            text, turn.subject, going_on=bool(turn.dialogs), identity=event.identity
-        )
-    if route.rule is QUESTION and open_question is not None:
-        plugin = turn.plugin_of(open_question)
-        other = None
-        if plugin is not None and plugin.interruptible:
-            other = await _interruption(turn, open_question, plugin, text)
-        if other is None:
-            await turn.go_on(open_question, event, Route(plugin, open_question.alias, 1.0, QUESTION))
-            return
-        route = other
+    if route.rule is QUESTION and asked is not None:
+        if _gives_way(asked, text):
+            await turn.go_on(asked, None, route, end="replaced")
+            question = None
+            route = await turn.services.router.choose(
+                text, turn.subject, going_on=bool(turn.dialogs), identity=event.identity
+            )
+        else:
+            plugin = turn.plugin_of(asked)
+            other = None
+            if plugin is not None and plugin.interruptible:
+                other = await _interruption(turn, asked, plugin, text)
+            if other is None:
+                await turn.go_on(asked, event, Route(plugin, asked.alias, 1.0, QUESTION))
+                return
+            route = other
     turn.route = route
     if not turn.greeted:
         # Where a channel has no connect event, the first message brings the greeting along: never in
@@ -80,9 +76,9 @@ async def answer(turn: Turn) -> None:
             await greet(turn)
         turn.greeted = True
     await follow(turn, route)
-    if asked is not None and asked.text and route.rule is ALIAS and _floor_is_free(turn):
+    if question is not None and question.text and route.rule is ALIAS and _floor_is_free(turn):
         # Interrupted: the question is put again.
-        turn.say(asked.text, asked)
+        turn.say(question.text, question)
 
 
 def follow(turn: Turn, route: Route) -> Coroutine[Any, Any, None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot.clock import Clock
 from zoozl.chatbot.message import Event, Message
-from zoozl.chatbot.ports import Dialog, Store
+from zoozl.chatbot.ports import Dialog, Step, Store
 from zoozl.chatbot.question import Answer
 from zoozl.errors import Overloaded, StoreError
 
@@ -53,15 +53,18 @@ class Dialogs:
 
     def keep(self, run: Run) -> None:
         """A run waits, and is kept in any case until `release`; not if it was let go of already."""
-        if run.detached:
-            return
-        self._runs[run.number] = run
-        self._runs.move_to_end(run.number)
-        self._held.add(run.number)
+        if not run.detached:
+            self._runs[run.number] = run
+            self._held.add(run.number)
 
-    def release(self, numbers: Iterable[int]) -> None:
-        """The turns of these are committed."""
-        self._held.difference_update(numbers)
+    def put_back(self, run: Run) -> None:
+        """A run that was taken waits on: nothing has come of it."""
+        self._runs[run.number] = run
+
+    def release(self, steps: Iterable[Step]) -> None:
+        """The turn that these are of is over: its dialogs are stored, or never will be."""
+        for step in steps:
+            self._held.discard(step.dialog.id)
         while len(self._runs) > self._most:
             oldest = next((number for number in self._runs if number not in self._held), None)
             if oldest is None:

@@ -168,13 +168,7 @@ async def _route(router: Router, text: str, situation: Situation, now: float, id
         dialogs.remove(dialog)
         dialog = _open(dialogs, situation.talker, now)
     question = dialog.question if dialog is not None else None
-    route = await router.choose(
-        text,
-        subject,
-        going_on=bool(dialogs),
-        asked=question is not None,
-        literal=question is not None and question.literal,
-    )
+    route = await router.choose(text, subject, going_on=bool(dialogs), question=question)
     if subject and route.rule is not Rule.SUBJECT:
         notes.append(f'the subject "{subject}" was going on')
     if route.rule is Rule.QUESTION and dialog is not None:

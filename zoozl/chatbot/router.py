@@ -19,6 +19,7 @@ from zoozl.chatbot.extensions import Plugins
 from zoozl.chatbot.identity import Identity, may_use
 from zoozl.chatbot.interface import CANCEL, GREET, HELP, Plugin
 from zoozl.chatbot.lru import LRU
+from zoozl.chatbot.question import Question
 from zoozl.chatbot.ranking import Tables
 from zoozl.chatbot.scorer import Match
 from zoozl.errors import ConfigError, EmbeddingError
@@ -161,15 +162,14 @@ class Router:
         subject: str = "",
         *,
         going_on: bool = False,
-        asked: bool = False,
-        literal: bool = False,
+        question: Question | None = None,
         identity: Identity | None = None,
     ) -> Route:
         """The plugin for a message, given the alias of the subject that is going on (or "").
 
-        `going_on`: a dialog is, whether or not it waits for an answer. `asked`: there is an open question for the
-        talker, `literal` if "cancel" answers it as well; then the rule QUESTION comes without a plugin. `identity`:
-        who speaks, so that no command is suggested that he may not use.
+        `going_on`: a dialog is, whether or not it waits for an answer. `question`: the one that is open for the
+        talker; then the rule QUESTION comes without a plugin. `identity`: who speaks, so that no command is
+        suggested that he may not use.
 
         Never fails for a failing embedder: what needs no vector still works, the rest goes to the fallback.
         """
@@ -181,11 +181,11 @@ class Router:
         hidden = decided if decided is not None and self._is_hidden(decided, identity) else None
         if hidden is not None:
             decided = None
-        if literal and decided is not None and decided.rule is Rule.CANCEL:
+        if question is not None and question.literal and decided is not None and decided.rule is Rule.CANCEL:
             decided = decided if text.strip().casefold() in CANCEL_COMMANDS else None
         if decided is not None and decided.rule in LITERAL:
             return decided
-        if asked:
+        if question is not None:
             return QUESTION
         if going_on or subject in self._plugins.table:
             score = await self._score_cancel(text)

@@ -163,14 +163,14 @@ class Run:
     def record(self, kind: str, value: Any) -> Entry:
         """Add to the journal. It is stored when the turn ends, or by `note`."""
         self.check()
-        turn = self.turn
+        turn, journal = self.turn, self.journal
         assert turn is not None
-        if self.journal is None:
-            self.journal = []
-        entry = Entry(turn.receipt.seq, kind, value)
-        self.journal.append(entry)
-        self._cursor = len(self.journal)
-        self._at = turn.receipt.seq
+        if journal is None:
+            journal = self.journal = []
+        self._at = seq = turn.receipt.seq
+        entry = Entry(seq, kind, value)
+        journal.append(entry)
+        self._cursor = len(journal)
         return entry
 
     async def note(self) -> None:
@@ -290,10 +290,6 @@ class Run:
         assert self.package is not None
         return self._services.outbox.shows(self.package.address, what)
 
-    def put(self, question: Question, text: str) -> None:
-        """Say the text of a question, with what a channel needs for buttons."""
-        self.say(text, question)
-
     def heard(self, message: Message, talker: str) -> None:
         """An answer came from `talker`: that is what the plugin has before it now."""
         if self.package is not None:
@@ -353,28 +349,22 @@ class Run:
         """What has to be stored, with what has come to the journal since the last time."""
         journal = self.journal if self.journal is not None else []
         new = tuple(journal[self._stored :])
-        self._stored, entries = len(journal), self._gone + len(journal)
-        if self._cursor == len(journal):
+        self._stored = length = len(journal)
+        entries = self._gone + length
+        if self._cursor == length:
             # All in the past: an endless dialog must not grow.
             self._gone, self._stored, self._cursor = entries, 0, 0
             journal.clear()
-        event = turn.receipt.event
-        earlier = self.dialog
-        question, deadline = self.question, self.deadline
-        if earlier is not None and question is None and deadline is None:
-            # The turn goes on: if a crash cuts it, its event must find the dialog as it did before.
-            question, deadline = earlier.question, earlier.deadline
+        earlier, question, deadline = self.dialog, self.question, self.deadline
+        if earlier is None:
+            plugin, alias, address = self.plugin.key, turn.alias, turn.receipt.event.address
+        else:
+            plugin, alias, address = earlier.plugin, earlier.alias, earlier.address
+            if question is None and deadline is None:
+                # The turn goes on: if a crash cuts it, its event must find the dialog as it did before.
+                question, deadline = earlier.question, earlier.deadline
         self.dialog = Dialog(
-            self.number,
-            turn.receipt.lane,
-            earlier.plugin if earlier is not None else self.plugin.key,
-            earlier.alias if earlier is not None else turn.alias,
-            earlier.address if earlier is not None else event.address,
-            self.start,
-            data,
-            question,
-            deadline,
-            entries,
+            self.number, turn.receipt.lane, plugin, alias, address, self.start, data, question, deadline, entries
         )
         return Step(self.dialog, new, ended)
 

@@ -249,7 +249,7 @@ class Turn:
             return
         if event is not None and event.kind == "message" and plugin.roles and not may_use(event.identity, plugin.roles):
             if run is not None:
-                self.services.dialogs.keep(run)
+                self.services.dialogs.put_back(run)
             self.answer(NOT_ALLOWED)
             self.report(route, Ending.REFUSED)
             return
@@ -505,7 +505,7 @@ class Turn:
         old, state = self.state, None
         if not self._known or (self.subject, self.data, self.greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self.subject, self.greeted, self.data)
-        if self.steps or self.open_before:
+        if self.steps:
             return self._commit_dialogs(state)
         return self.answers.commit(state, self.marked, (), ())
 
@@ -513,18 +513,20 @@ class Turn:
         try:
             await self.answers.commit(state, self.marked, self.steps, self._closed())
         finally:
-            touched = (*self.open_before, *(step.dialog for step in self.steps))
-            self.services.dialogs.release([dialog.id for dialog in touched])
+            self.services.dialogs.release(self.steps)
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""
-        after = {step.dialog.id: None if step.ended else step.dialog.question for step in self.steps}
+        after = {}
+        for step in self.steps:
+            after[step.dialog.id] = None if step.ended else step.dialog.question
         closed = []
         for dialog in self.open_before:
-            if dialog.question is not None and dialog.id in after:
+            asked = dialog.question
+            if asked is not None and dialog.id in after:
                 now = after[dialog.id]
-                if now is None or now.id != dialog.question.id:
-                    closed.append(dialog.question.id)
+                if now is None or now.id != asked.id:
+                    closed.append(asked.id)
         return tuple(closed)
 
     def report(self, route: Route, ending: Ending) -> None:

@@ -31,7 +31,8 @@ def load(text: str) -> Any:
 def dump_entries(entries: Sequence[Entry]) -> str:
     """Entries of a journal. Raises Unstorable for a value that is not JSON."""
     try:
-        return dump([list(entry) for entry in entries])
+        # As lists: to orjson an Entry is not a tuple.
+        return dump(list(map(list, entries)))
     except (TypeError, ValueError, RecursionError) as exc:
         raise Unstorable(f"a value in a journal is not JSON: {exc}") from exc
 

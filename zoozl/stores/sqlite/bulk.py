@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-SIZES = (32, 8, 2, 1)
+SIZES = (32, 16, 8, 4, 2, 1)
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], after: str = "") -> None:

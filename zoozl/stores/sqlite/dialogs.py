@@ -12,7 +12,7 @@ from zoozl.chatbot.ports import Dialog, Entry, Step
 from zoozl.stores.jsontext import dump_entries, load_entries
 from zoozl.stores.sqlite.bulk import delete, insert, update
 from zoozl.stores.sqlite.codec import DIALOG, dump_change, dump_dialog, load_dialog
-from zoozl.stores.sqlite.heads import Heads, Stored
+from zoozl.stores.sqlite.heads import Heads
 
 # The latest question last: that is the one which a plain text answers.
 ORDER = "ORDER BY at, id"
@@ -56,21 +56,27 @@ class Steps:
             self._ended.append(number)
             heads.end(number)
             return
-        first = dialog.entries - len(step.entries)
+        entries, start = step.entries, dialog.start
+        first = dialog.entries - len(entries)
         stored = heads.dialog(db, number)
-        if stored is None and first > 0:
-            return
-        last = stored.last if stored is not None else 0
-        if step.entries:
-            earlier, last = last, heads.next_entry()
-            self._journal.setdefault(number, []).append((last, number, earlier, first, dump_entries(step.entries)))
-        now = Stored(last, dialog.start)
-        heads.store(number, now)
-        if stored is not None and now.start == stored.start and number not in self._rows:
-            self._changed[number] = dump_change(dialog, self._now, last)
-        else:
+        whole = stored is None or stored.start != start or number in self._rows
+        if stored is None:
+            if first > 0:
+                return
+            stored = heads.begin(number, start)
+        if entries:
+            earlier, stored.last = stored.last, heads.next_entry()
+            row = stored.last, number, earlier, first, dump_entries(entries)
+            if number in self._journal:
+                self._journal[number].append(row)
+            else:
+                self._journal[number] = [row]
+        if whole:
+            stored.start = start
             self._changed.pop(number, None)
-            self._rows[number] = dump_dialog(dialog, self._now, last)
+            self._rows[number] = dump_dialog(dialog, self._now, stored.last)
+        else:
+            self._changed[number] = dump_change(dialog, self._now, stored.last)
 
     def flush(self, db: sqlite3.Connection) -> None:
         """Put it in, and begin anew."""

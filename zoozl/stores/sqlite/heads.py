@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import time
-from typing import NamedTuple
 
 MOST = 10_000
 
@@ -25,11 +24,16 @@ class Head:
         """False if the file does not have it yet."""
 
 
-class Stored(NamedTuple):
-    """Of a dialog: the end of its journal (0: it has none yet), and what it begins with."""
+class Stored:
+    """What the file has of a dialog."""
 
-    last: int
-    start: str
+    __slots__ = ("last", "start")
+
+    def __init__(self, last: int, start: str) -> None:
+        self.last = last
+        """The end of its journal; 0: it has none yet."""
+        self.start = start
+        """What it begins with."""
 
 
 class Heads:
@@ -78,9 +82,10 @@ class Heads:
                 stored = self._dialogs[number] = Stored(*row)
         return stored
 
-    def store(self, number: int, stored: Stored) -> None:
-        """That is what it has from now on."""
-        self._dialogs[number] = stored
+    def begin(self, number: int, start: str) -> Stored:
+        """A dialog that the file has from now on."""
+        stored = self._dialogs[number] = Stored(0, start)
+        return stored
 
     def end(self, number: int) -> None:
         """A dialog is over."""
