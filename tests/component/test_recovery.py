@@ -71,6 +71,41 @@ async def test_merged_messages_are_done_once_though_dead_letters_are_tried_again
         assert await store.unfinished() == []
 
 
+async def test_a_rejected_message_is_done_once_though_dead_letters_are_tried_again_meanwhile(path):
+    go, began, heard = asyncio.Event(), asyncio.Event(), []
+
+    class Rejects(Interface):
+        aliases = ("help",)
+        busy = "reject"
+
+        async def consume(self, package):
+            heard.append(package.last_message_text)
+            began.set()
+            await go.wait()
+
+    class Meanwhile(Store):
+        """A message comes at the moment at which the others are about to be read."""
+
+        comes = None
+
+        async def unfinished(self):
+            if self.comes is not None:
+                self.comes()
+            return await super().unfinished()
+
+    store = await Meanwhile.open(path)
+    async with Bot(Rejects, store=store, restarts=False) as bot:
+        bot.chatbot.receive(Event(TALKER, Message("one")))
+        await began.wait()
+        # With a key: whether it is a duplicate has to be known first.
+        store.comes = lambda: bot.chatbot.receive(Event(TALKER, Message("two"), keys=("2",)))
+        await bot.chatbot.take_up()
+        go.set()
+        assert await bot.replies() == ["Sorry, this is busy at the moment. Please try again later."]
+        assert heard == ["one"]
+        assert await store.unfinished() == []
+
+
 class Holds(Interface):
     aliases = ("help",)
     go: asyncio.Event | None = None

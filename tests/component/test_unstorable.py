@@ -1,6 +1,8 @@
 """What a plugin says, asks or keeps that no store can take: it fails, and the conversation goes on."""
 
+import asyncio
 import decimal
+from contextlib import suppress
 
 import pytest
 
@@ -138,6 +140,29 @@ async def test_a_dialog_that_cannot_go_on_ends_with_an_apology(tmp_path):
         assert await bot.say("fine") == [SORRY]
         assert not await bot.chatbot.root.store.dialogs_of("test", "tester")
         assert await bot.say("hello") == ["You said: hello"]
+
+
+async def test_a_plugin_that_does_not_end_and_said_what_cannot_be_kept_is_given_up(tmp_path):
+    go = asyncio.Event()
+
+    class Stubborn(Interface):
+        aliases = ("/stubborn",)
+        timeout = 0.1
+
+        async def consume(self, package):
+            package.callback(with_an_envelope_of_bytes())
+            while not go.is_set():
+                with suppress(asyncio.CancelledError):
+                    await go.wait()
+
+    async with Bot(Stubborn, Echo, store=await SqliteStore.open(tmp_path / "zoozl.db"), restarts=False) as bot:
+        await bot.post("/stubborn")
+        await bot.post("/echo")
+        assert await bot.replies() == [SORRY, "You said: /echo"]
+        go.set()
+        assert await bot.say("/echo") == ["You said: /echo"]
+    async with Bot(Echo, store=await SqliteStore.open(tmp_path / "zoozl.db"), restarts=False) as bot:
+        assert await bot.replies() == [], "it is done"
 
 
 class Words(Interface):

@@ -25,6 +25,7 @@ REL = 'target="_blank" rel="noopener noreferrer nofollow"'
         ("[a](mailto:b@c.d)", f'<p><a href="mailto:b@c.d" {REL}>a</a></p>'),
         ("<https://b.c/?d=1&e=2>", f'<p><a href="https://b.c/?d=1&amp;e=2" {REL}>https://b.c/?d=1&amp;e=2</a></p>'),
         ("[a](javascript:x)", "<p>[a](javascript:x)</p>"),
+        ("[*a*]() ![b]() []()", "<p>[<em>a</em>]() ![b]() []()</p>"),
         ("[a](JavaScript&colon;x)", "<p>[a](JavaScript:x)</p>"),
         ("[a](data:text/html,x)", "<p>[a](data:text/html,x)</p>"),
         ("[a](/here)", "<p>[a](/here)</p>"),

@@ -18,6 +18,7 @@ GOLDEN = [
     ("[a > b | c](https://x.y/|z)", "<https://x.y/%7Cz|a &gt; b | c>"),
     ("![picture](https://x.y/p.png)", "<https://x.y/p.png|picture>"),
     ("[bad](javascript:alert(1))", "[bad](javascript:alert(1))"),
+    ("[none]() ![none]() []()", "[none]() ![none]() []()"),
     ("- a\n- b\n  - c\n\n3. x\n4. y", "• a\n• b\n    ◦ c\n\n3. x\n4. y"),
     ("> one\n> two", "> one\n> two"),
     ("```python\nx = '<a>'\n```", "```\nx = '&lt;a&gt;'\n```"),

@@ -33,11 +33,17 @@ class _Renderer(RendererHTML):
     """Links leave the page, pictures are links, and a column's alignment is a class: pages forbid inline styles."""
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        env["in_link"] = True
-        tokens[idx].attrs.update(OUTSIDE)
+        attrs = tokens[idx].attrs
+        env["in_link"] = bool(attrs["href"])
+        if not attrs["href"]:
+            # As it was written: an address that is no link is not shown as one either.
+            return "["
+        attrs.update(OUTSIDE)
         return self.renderToken(tokens, idx, options, env)
 
     def link_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
+        if not env["in_link"]:
+            return "]()"
         env["in_link"] = False
         return self.renderToken(tokens, idx, options, env)
 
@@ -45,6 +51,8 @@ class _Renderer(RendererHTML):
         token = tokens[idx]
         address = str(token.attrs["src"])
         words = escape(self.renderInlineAsText(token.children, options, env) or address)
+        if not address:
+            return f"![{words}]()"
         # A link in a link is none: [![words](picture)](address) is a link already.
         if env.get("in_link"):
             return words

@@ -145,8 +145,11 @@ def _around(text: str, mark: str) -> str:
 
 
 def _link(node: SyntaxTreeNode) -> str:
-    url = escape(str(node.attrs.get("href") or node.attrs.get("src"))).replace("|", "%7C")
+    url = escape(str(node.attrs.get("href") or node.attrs.get("src") or "")).replace("|", "%7C")
     label = escape(" ".join(_plain(node.children).split()))
+    if not url:
+        # As it was written: an address that is no link is not shown as one either.
+        return f"{'!' if node.type == 'image' else ''}[{label}]()"
     return f"<{url}|{label}>" if label and label != url else f"<{url}>"
 
 
