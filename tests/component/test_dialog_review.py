@@ -1,6 +1,8 @@
 """Dialogs whose plugins do what they should not: they swallow, hurry, ask twice at once, act after their end."""
 
 import asyncio
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,10 @@ from zoozl.chatbot.excuses import APOLOGY, CHANGED, TOO_SLOW
 from zoozl.stores.memory import Store as MemoryStore
 from zoozl.stores.sqlite import Store as SqliteStore
 from zoozl.testing import Bot
+
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
+
+from deaf import deaf_until
 
 LANE = "test::user:tester"
 
@@ -162,11 +168,7 @@ async def test_what_was_given_up_leaves_no_dialog_behind():
         timeout = 0.1
 
         async def consume(self, package):
-            while not going.is_set():
-                try:
-                    await going.wait()
-                except asyncio.CancelledError:
-                    continue
+            await deaf_until(going)
             await package.step(str)
 
     store = MemoryStore()
@@ -186,11 +188,7 @@ async def test_the_end_of_a_dialog_that_was_given_up_is_told():
 
         async def consume(self, package):
             await package.ask("Well?")
-            while not going.is_set():
-                try:
-                    await going.wait()
-                except asyncio.CancelledError:
-                    continue
+            await deaf_until(going)
 
         async def on_end(self, conversation, reason):
             reasons.append(reason)

@@ -2,11 +2,17 @@
 
 import asyncio
 import logging
+import sys
+from pathlib import Path
 
 from zoozl import logs
 from zoozl.chatbot import Interface
 from zoozl.errors import DeliveryError
 from zoozl.testing import Bot
+
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
+
+from deaf import deaf_until
 
 log = logging.getLogger("plugin")
 
@@ -95,11 +101,7 @@ async def test_a_turn_that_is_given_up_has_its_number(caplog):
         timeout = 0.1
 
         async def consume(self, package):
-            while not stop.is_set():
-                try:
-                    await asyncio.sleep(0.01)
-                except asyncio.CancelledError:
-                    pass
+            await deaf_until(stop)
 
     records = Records()
     logging.getLogger().addHandler(records)

@@ -1,7 +1,9 @@
 """One conversation's trouble is its own: plugins that raise, hang, block; order; cancel while it runs."""
 
 import asyncio
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,10 @@ from zoozl.chatbot.message import Address, Event
 from zoozl.chatbot.run import Ending
 from zoozl.errors import Overloaded
 from zoozl.testing import Bot, bundled_embedder
+
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
+
+from deaf import deaf_until
 
 
 class Gate(Interface):
@@ -271,11 +277,7 @@ async def test_a_plugin_that_ignores_its_cancel_loses_its_lane_and_nothing_else(
         async def consume(self, package):
             if package.last_message_text == "stubborn":
                 package.callback("before")
-                while not stop.is_set():
-                    try:
-                        await asyncio.sleep(0.01)
-                    except asyncio.CancelledError:
-                        pass
+                await deaf_until(stop)
                 package.callback("after")
                 package.conversation.data["x"] = 1
             package.callback("fine")

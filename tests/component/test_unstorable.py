@@ -2,7 +2,8 @@
 
 import asyncio
 import decimal
-from contextlib import suppress
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,10 @@ from zoozl.chatbot.question import Field, Form
 from zoozl.stores.memory import Store as MemoryStore
 from zoozl.stores.sqlite import Store as SqliteStore
 from zoozl.testing import Bot
+
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
+
+from deaf import deaf_until
 
 SORRY = "Sorry, something went wrong here. It has been noted."
 
@@ -151,9 +156,7 @@ async def test_a_plugin_that_does_not_end_and_said_what_cannot_be_kept_is_given_
 
         async def consume(self, package):
             package.callback(with_an_envelope_of_bytes())
-            while not go.is_set():
-                with suppress(asyncio.CancelledError):
-                    await go.wait()
+            await deaf_until(go)
 
     async with Bot(Stubborn, Echo, store=await SqliteStore.open(tmp_path / "zoozl.db"), restarts=False) as bot:
         await bot.post("/stubborn")
