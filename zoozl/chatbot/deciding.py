@@ -11,7 +11,7 @@ from zoozl.chatbot.conversation import Conversation
 from zoozl.chatbot.excuses import CANCELLED, NOTHING_TO_CANCEL, UNKNOWN_COMMAND
 from zoozl.chatbot.question import Kind, understand
 from zoozl.chatbot.router import Route, Rule
-from zoozl.chatbot.run import Ending
+from zoozl.chatbot.run import DONE
 
 if TYPE_CHECKING:
     from zoozl.chatbot.interface import Plugin
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Members of an Enum are looked up at some cost, several for every message.
-DONE, ALIAS, QUESTION = Ending.DONE, Rule.ALIAS, Rule.QUESTION
+ALIAS, QUESTION = Rule.ALIAS, Rule.QUESTION
 CANCELS = (Rule.CANCEL, Rule.CANCEL_BY_MEANING)
 UNKNOWN = (Rule.FALLBACK, Rule.UNKNOWN_COMMAND, Rule.UNSURE)
 

@@ -53,6 +53,10 @@ class Ending(StrEnum):
     """The journal is of another version of the plugin."""
 
 
+# Members of an Enum are looked up at some cost, for every message.
+DONE, WAITING = Ending.DONE, Ending.WAITING
+
+
 class Unwound(BaseException):
     """Nobody waits for this task any more: the turn that it began with is over."""
 
@@ -217,7 +221,16 @@ class Run:
             self.check()
         if self.offer is None or not self._was_open(question, deadline):
             self.offer = None
-            await self._park(question, deadline)
+            wake = self._park(question, deadline)
+            try:
+                await wake
+            except asyncio.CancelledError:
+                self._gave_up()
+                raise
+            finally:
+                self._wake = None
+            if self.detached:
+                raise asyncio.CancelledError
         offer, self.offer = self.offer, None
         if self.turn is not None:
             # From here on it is the present.
@@ -236,7 +249,8 @@ class Run:
             return dialog.question is question and dialog.deadline == deadline
         return dialog.question.id == question.id
 
-    async def _park(self, question: Question | None, deadline: float | None) -> None:
+    def _park(self, question: Question | None, deadline: float | None) -> asyncio.Future[None]:
+        """The turn ends without this run; what is given is done when another one goes on with it."""
         turn = self.turn
         assert turn is not None
         if turn.abandoned:
@@ -247,29 +261,25 @@ class Run:
         self.asked = True
         self.silenced = False
         self.question, self.deadline = question, deadline
-        self._wake = self._services.loop.create_future()
-        self._leave(turn)
+        wake = self._wake = self._services.loop.create_future()
+        turn.leave()
+        self.turn = None
         if turn is self._first:
             # The lane goes on with another task, and this one waits.
             self._services.hand_over(turn)
         else:
-            self._hand(Ending.WAITING, False)
-        try:
-            await self._wake
-        except asyncio.CancelledError:
-            if self.turn is None and not self.detached:
-                # By its own doing, and without a turn nothing can come of it.
-                log.warning(
-                    "plugin %s gave up a question by itself (asyncio.timeout?), which stays open: use timeout= of ask",
-                    self.plugin.name,
-                )
-                self.detached = True
-                self._services.dialogs.take(self.number)
-            raise
-        finally:
-            self._wake = None
-        if self.detached:
-            raise asyncio.CancelledError
+            self._hand(WAITING, False)
+        return wake
+
+    def _gave_up(self) -> None:
+        """It was cancelled while it waited; by its own doing, if it has no turn, and then nothing can come of it."""
+        if self.turn is None and not self.detached:
+            log.warning(
+                "plugin %s gave up a question by itself (asyncio.timeout?), which stays open: use timeout= of ask",
+                self.plugin.name,
+            )
+            self.detached = True
+            self._services.dialogs.take(self.number)
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock of the bot."""
@@ -389,7 +399,7 @@ class Run:
         self.offer = offer
         self._enter(first)
         hit("before-consume")
-        ending, complete = Ending.DONE, True
+        ending, complete = DONE, True
         try:
             if plugin.is_async:
                 await plugin.consume(package)
@@ -510,10 +520,6 @@ class Run:
 
     def _enter(self, turn: Turn) -> None:
         turn.enter(self, self._services.timeout if self.plugin.timeout is None else self.plugin.timeout)
-
-    def _leave(self, turn: Turn) -> None:
-        turn.leave()
-        self.turn = None
 
     async def _in_thread(self, package: Package) -> Any:
         """Run a `def`; its time begins when it gets a thread, and it may wait for one as long as a turn may take."""

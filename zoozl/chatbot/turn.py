@@ -22,7 +22,7 @@ from zoozl.chatbot.package import Package
 from zoozl.chatbot.ports import Dialog, Receipt, State, Step
 from zoozl.chatbot.question import Question
 from zoozl.chatbot.router import Route, Rule
-from zoozl.chatbot.run import Ending, Run, Unfit, maybe, to_json
+from zoozl.chatbot.run import DONE, WAITING, Ending, Run, Unfit, maybe, to_json
 from zoozl.chatbot.services import Report, Services
 from zoozl.chatbot.trace import turn_id
 from zoozl.errors import DataError
@@ -39,7 +39,6 @@ TYPING_AFTER, TYPING_AGAIN = 0.3, 4.0
 GRACE = 1.0
 
 # Members of an Enum are looked up at some cost, several for every message.
-DONE, WAITING = Ending.DONE, Ending.WAITING
 FALLBACK, GREETING = Rule.FALLBACK, Rule.GREETING
 
 

@@ -177,25 +177,26 @@ class Store:
 
     def _note(self, step: Step, entries: str) -> None:
         dialog = step.dialog
-        asking = self._open.setdefault(dialog.lane, {})
-        asking.pop(dialog.id, None)
-        before = self._dialogs.pop(dialog.id, None)
+        number, lane, question, deadline = dialog.id, dialog.lane, dialog.question, dialog.deadline
+        asking = self._open.setdefault(lane, {})
+        asking.pop(number, None)
+        before = self._dialogs.pop(number, None)
         if before is not None and before.question is not None:
             self._questions.pop(before.question.id, None)
         if step.ended:
-            self._journals.pop(dialog.id, None)
+            self._journals.pop(number, None)
             if not asking:
-                del self._open[dialog.lane]
-        else:
-            asking[dialog.id] = None
-            self._dialogs[dialog.id] = dialog
-            if dialog.question is not None:
-                self._questions[dialog.question.id] = dialog.id
-            if dialog.deadline is not None and (before is None or before.deadline != dialog.deadline):
-                self._ring_at(dialog.deadline, dialog.id)
-            journal = self._journals.setdefault(dialog.id, [])
-            if step.entries:
-                journal.append(entries)
+                del self._open[lane]
+            return
+        asking[number] = None
+        self._dialogs[number] = dialog
+        if question is not None:
+            self._questions[question.id] = number
+        if deadline is not None and (before is None or before.deadline != deadline):
+            self._ring_at(deadline, number)
+        journal = self._journals.setdefault(number, [])
+        if step.entries:
+            journal.append(entries)
 
     def _ring_at(self, deadline: float, number: int) -> None:
         heapq.heappush(self._deadlines, (deadline, number))
