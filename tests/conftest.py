@@ -10,6 +10,9 @@ from zoozl import config
 from zoozl.server import serving
 from zoozl.testing import bundled_embedder
 
+# Tests start hundreds of processes; each would compile everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.fixture(autouse=True)
 def no_zoozl_in_the_environment(monkeypatch):

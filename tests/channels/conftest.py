@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 CHROMIUM = os.environ.get("ZOOZL_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -21,8 +22,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture
-async def browser():
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium():
+    """A browser for all tests of a module: to start one takes longer than most of them."""
     async_api = pytest.importorskip("playwright.async_api", exc_type=ImportError)
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
@@ -30,6 +32,14 @@ async def browser():
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium):
+    """The browser without anything in it. Its tests are of `pytest.mark.asyncio(loop_scope="module")`."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
 
 
 @pytest.fixture
@@ -46,7 +56,7 @@ def watched():
     return watch
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(browser, watched):
     return watched(await browser.new_page())
 

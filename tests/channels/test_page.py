@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_somebody_types_and_reads(serve, page, bubbles):
     async with serve(author="Oscar") as server:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 MARKDOWN = """# Heading
 
 Some *text* with `code`, a [link](https://example.com) and

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FAKES = Path(__file__).parents[1] / "fakes"
 
@@ -134,7 +137,7 @@ async def test_an_answer_grows_in_its_place(talk, page, bubbles):
         assert page.problems == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def killable(tmp_path):
     """`await start()` gives a server process on always the same port and store."""
     with socket.socket() as probe:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @asynccontextmanager
 async def site(html):

@@ -3,6 +3,10 @@
 import asyncio
 import base64
 
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 CODE = "Look:\n\n```python\nprint('<hello>')\n```\n\n<script>alert(1)</script> [bad](javascript:alert(1)) ![p](https://x.y/p.png)"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 

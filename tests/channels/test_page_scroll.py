@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 MANY = 10_000
 WORDS = "the quick brown fox jumps over the lazy dog and goes home "
 
