@@ -6,11 +6,11 @@ import ast
 import importlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -72,27 +72,12 @@ def dependents(changed: Collection[str], imports: Mapping[str, Collection[str]])
     return found
 
 
-class _FromSource(SourceFileLoader):
-    """Reads the source, never what was compiled from it: that has a time in seconds, and people type faster."""
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-
-class _Finder:
-    """Finds the modules below `tops` as usual, and has them read from source."""
-
-    def __init__(self, tops: Collection[str]) -> None:
-        self._tops = tops
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if top(name) in self._tops else None
-        if spec is not None and type(spec.loader) is SourceFileLoader:
-            spec.loader = _FromSource(name, spec.loader.path)
-        return spec
+def _forget_compiled(module: ModuleType) -> None:
+    """Delete what a module was compiled to: it is told from its source by seconds and size, and people type faster."""
+    compiled = module.__dict__.get("__cached__")
+    if isinstance(compiled, str):
+        with suppress(OSError):
+            os.unlink(compiled)
 
 
 class Copies:
@@ -112,16 +97,13 @@ class Copies:
         """Import the modules of these names anew, by `load`. When that raises, `undo` is to be called."""
         self._old = {name: module for name, module in list(sys.modules.items()) if top(name) in self._tops}
         self._before = frozenset(sys.modules)
-        finder = _Finder(self._tops)
-        for name in self._old:
+        for name, module in self._old.items():
+            # Also of one that is imported later, when a plugin runs.
+            _forget_compiled(module)
             del sys.modules[name]
         importlib.invalidate_caches()
-        sys.meta_path.insert(0, finder)
-        try:
-            for name in names:
-                load(name)
-        finally:
-            sys.meta_path.remove(finder)
+        for name in names:
+            load(name)
         # What no plugin imports any more belongs to somebody else, such as a channel. A submodule does not come back:
         # it would be an old one in a new package.
         done = {top(name) for name in list(sys.modules)}
