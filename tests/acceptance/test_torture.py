@@ -81,7 +81,8 @@ from zoozl.stores.sqlite import writer
 from zoozl.stores.sqlite.operations import Accept
 hit = writer.hit
 def slowly(name):
-    time.sleep(0.05)
+    if name == "before-commit":
+        time.sleep(0.02)
     hit(name)
 writer.hit = slowly
 early = Accept.settle_early
@@ -120,20 +121,20 @@ def test_a_server_that_breaks_a_promise_in_dialogs_is_found_out(tmp_path, sabota
         sabotage + "from zoozl.chatbot import Interface\nclass Nothing(Interface): pass\n"
     )
     (tmp_path / "chatbot.toml").write_text("extensions = ['zoozl.torture.plugin', 'sabotage']\n")
-    plan = (
+    plan = [
         "--kills",
         "6",
         "--talkers",
         "1",
         "--messages",
-        "60",
+        "30",
         "--dialogs",
         "20",
         "--seed",
         "1",
         "--at",
         "step-noted",
-    )
+    ]
     done = torture(tmp_path, "--conf", "chatbot.toml", *plan)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"BROKEN  in dialogs: {promise}" in done.stdout
@@ -142,9 +143,9 @@ def test_a_server_that_breaks_a_promise_in_dialogs_is_found_out(tmp_path, sabota
 @pytest.mark.parametrize(
     ("sabotage", "kills", "promise"),
     [
-        (DROPS_A_TURN, 0, "lost ["),
-        (FORGETS_KEYS, 2, "twice ["),
-        (ACKNOWLEDGES_BEFORE_THE_DISK, 8, "lost ["),
+        (DROPS_A_TURN, ["--kills", "0"], "lost ["),
+        (FORGETS_KEYS, ["--kills", "2"], "twice ["),
+        (ACKNOWLEDGES_BEFORE_THE_DISK, ["--kills", "6", "--at", "before-commit", "--messages", "100"], "lost ["),
     ],
     ids=["drops a turn", "forgets keys", "acknowledges before the disk"],
 )
@@ -153,7 +154,7 @@ def test_a_server_that_breaks_a_promise_is_found_out(tmp_path, sabotage, kills, 
         sabotage + "from zoozl.chatbot import Interface\nclass Nothing(Interface): pass\n"
     )
     (tmp_path / "chatbot.toml").write_text("extensions = ['zoozl.torture.plugin', 'sabotage']\n")
-    plan = ("--kills", str(kills), "--talkers", "4", "--messages", "40", "--seed", "1")
+    plan = ["--talkers", "4", "--messages", "40", "--seed", "1", *kills]
     done = torture(tmp_path, "--conf", "chatbot.toml", *plan)
     assert done.returncode == 1, done.stdout + done.stderr
     broken = done.stdout.partition("BROKEN  each took effect exactly once and in order")[2]
