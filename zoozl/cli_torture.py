@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from zoozl.chatbot.failpoints import NAMES
 from zoozl.cli import _load, _run, conf_option, verbose_option
+from zoozl.failpoints import NAMES
 
 BROKEN = 1
 

@@ -16,6 +16,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ALLOWED = {
     "errors": set(),
     "backoff": set(),
+    "failpoints": set(),
     "redaction": set(),
     "logs": {"errors", "redaction", "chatbot.trace", "settings", "config"},
     "fresh": {"errors"},
@@ -24,18 +25,18 @@ ALLOWED = {
     "settings": {"errors"},
     "storage": {"errors", "registry", "chatbot", "config"},
     "config": {"errors", "redaction", "registry", "settings", "chatbot", "channels.planned"},
-    "chatbot": {"errors", "registry", "backoff"},
+    "chatbot": {"errors", "registry", "backoff", "failpoints"},
     "cipher": {"errors", "redaction", "settings", "config"},
     "doctor": set(),
     "health": {"errors", "chatbot"},
     "processes": set(),
-    "channels": {"errors", "backoff", "doctor", "chatbot", "settings", "channels.http"},
+    "channels": {"errors", "backoff", "doctor", "failpoints", "chatbot", "settings", "channels.http"},
     "embedders": {"errors", "settings"},
-    "stores": {"errors", "chatbot"},
+    "stores": {"errors", "failpoints", "chatbot"},
     "plugins": {"chatbot"},
     "testing": {"errors", "redaction", "registry", "chatbot", "cipher", "stores", "config", "server"},
     "routes": {"errors", "registry", "chatbot", "config", "server", "testing"},
-    "torture": {"errors", "chatbot", "config", "storage", "stores"},
+    "torture": {"errors", "failpoints", "chatbot", "config", "storage", "stores"},
 }
 # What channels have in common, and what stores have.
 IN_COMMON = ("access", "bucket", "http", "loop_breaker", "pace")

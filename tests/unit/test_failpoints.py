@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from zoozl.chatbot import failpoints
+from zoozl import failpoints
 
 
 def test_without_a_setting_nothing_happens():
@@ -35,7 +35,7 @@ def test_a_setting_that_means_nothing_is_refused(setting):
 
 
 def test_the_process_dies_as_by_kill_9():
-    program = "from zoozl.chatbot.failpoints import hit\nhit('sent')\nhit('sent')\nprint('alive')"
+    program = "from zoozl.failpoints import hit\nhit('sent')\nhit('sent')\nprint('alive')"
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "ZOOZL_FAILPOINT": "sent:2"}, capture_output=True
     )

@@ -12,11 +12,11 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Address, Message, scope_key
 from zoozl.chatbot.ports import Done, Reply, Sender, Store
 from zoozl.chatbot.trace import turn_id
 from zoozl.errors import Away, DeliveryError, StoreError, Undeliverable
+from zoozl.failpoints import hit
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Dialog, Entry, Step
 from zoozl.chatbot.question import Question
 from zoozl.chatbot.workers import Busy
 from zoozl.errors import AskTimeout, DataError, DialogEnded, StoreError
+from zoozl.failpoints import hit
 
 if TYPE_CHECKING:
     from zoozl.chatbot.interface import Plugin

@@ -14,9 +14,9 @@ from random import Random
 
 import aiohttp
 
-from zoozl.chatbot.failpoints import NAMES
 from zoozl.config import Config
 from zoozl.errors import ConfigError
+from zoozl.failpoints import NAMES
 from zoozl.torture import verdict
 from zoozl.torture.plugin import COMMAND
 from zoozl.torture.script import Numbers, Orders

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from zoozl.chatbot.failpoints import VARIABLE
 from zoozl.config import Config
 from zoozl.config.sections import ROOT
 from zoozl.errors import ConfigError
+from zoozl.failpoints import VARIABLE
 from zoozl.storage import sqlite_file
 from zoozl.torture.plugin import TABLE
 

@@ -12,10 +12,10 @@ from aiohttp import WSMsgType, web
 from zoozl.channels.bucket import Bucket
 from zoozl.channels.websocket.encode import encode_ack, encode_error
 from zoozl.channels.websocket.inbound import Inlet, Partials
-from zoozl.chatbot.failpoints import hit
 from zoozl.chatbot.identity import Identity
 from zoozl.chatbot.message import Address
 from zoozl.errors import StoreError
+from zoozl.failpoints import hit
 
 NOT_KEPT = "the message could not be kept, try again later"
 CLOSE_TIMEOUT = 2.0

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zoozl.chatbot.failpoints import hit
 from zoozl.errors import StoreError, Unstorable
+from zoozl.failpoints import hit
 
 log = logging.getLogger(__name__)
 
