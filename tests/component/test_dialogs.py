@@ -271,6 +271,66 @@ async def test_steps_the_time_and_chance_are_the_same_when_it_runs_again():
     assert len(set(seen)) == 1
 
 
+class Declined(Exception):
+    def __init__(self, card, *, left):
+        super().__init__(f"{card} was declined")
+        self.left = left
+
+
+async def test_a_failed_step_fails_again_when_it_runs_again():
+    tried = []
+
+    class Pays(Interface):
+        aliases = ("/pay",)
+
+        async def consume(self, package):
+            card = "visa"
+            while True:
+                try:
+                    receipt = await package.step(self.pay, card)
+                    break
+                except Declined as exc:
+                    card = await package.ask(f"{exc}, {exc.left} left. Another one?")
+            await package.ask(f"Paid {receipt}. Sure?")
+            package.callback("Fine.")
+
+        async def pay(self, card, key):
+            tried.append((card, key))
+            if card != "gold":
+                raise Declined(card, left=3)
+            return card
+
+    bot = Restarted(Pays)
+    assert await bot.say("/pay") == ["visa was declined, 3 left. Another one?"]
+    assert await bot.say("blue") == ["blue was declined, 3 left. Another one?"]
+    assert await bot.say("gold") == ["Paid gold. Sure?"]
+    assert await bot.say("yes") == ["Fine."]
+    assert [card for card, _ in tried] == ["visa", "blue", "gold"]
+    assert len({key for _, key in tried}) == 3
+
+
+async def test_a_failure_that_cannot_be_made_again_ends_the_dialog_at_a_restart(caplog):
+    class Here(Exception):
+        pass
+
+    class Tries(Interface):
+        aliases = ("/try",)
+
+        async def consume(self, package):
+            try:
+                await package.step(self.fail)
+            except Here:
+                await package.ask("Again?")
+
+        async def fail(self):
+            raise Here
+
+    bot = Restarted(Tries)
+    assert await bot.say("/try") == ["Again?"]
+    assert await bot.say("yes") == ["Sorry, I have changed meanwhile and lost the thread. Please begin again."]
+    assert "Here cannot be made" in caplog.text
+
+
 async def test_code_that_has_changed_ends_the_dialog(caplog):
     class First(Interface):
         aliases = ("/go",)

@@ -170,6 +170,8 @@ class Package:
 
         The result is durable before this returns. A kill between the effect and that runs `call` again: a parameter
         `key` that is left free gets the same text each time, for whatever must not happen twice. It may be async.
+        What `call` raises is raised here, and again when the dialog starts again: the same class, with arguments and
+        attributes as JSON makes them. Raises DataError for a result that is not JSON.
         """
         run = self._asking("step")
 

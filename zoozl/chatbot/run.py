@@ -16,6 +16,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from zoozl.chatbot import failures
 from zoozl.chatbot.message import Event, Message
 from zoozl.chatbot.ports import Dialog, Entry, Step
 from zoozl.chatbot.question import Question
@@ -535,18 +536,34 @@ class Run:
             complete = plugin.is_complete(package) if plugin.decides else True
         return await maybe(complete)
 
+    async def _failure(self, entry: Entry) -> Exception | Unfit:
+        try:
+            return await asyncio.to_thread(failures.load, entry.value)
+        except LookupError as exc:
+            return self.misfit(f"is a failure of the step {entry.value['name']!r}, and {exc}")
+
     async def once(self, name: str, call: Callable[[str], Any]) -> Any:
-        """What `call(key)` gave the first time; durable before this returns. Raises DataError if it is not JSON."""
+        """What `call(key)` gave or raised the first time; a result is durable before this returns.
+
+        Raises DataError if it is not JSON.
+        """
         if self.is_over:
             await self.linger()
-        entry = self.recorded("step")
+        entry = self.recorded("step", "failure")
         if entry is not None:
             if entry.value["name"] != name:
                 raise self.misfit(f"is the step {entry.value['name']!r}, and the plugin takes {name!r}")
+            if entry.kind == "failure":
+                raise await self._failure(entry)
             return entry.value["result"]
         self.check()
-        result = await maybe(call(f"{self.number}.{self._gone + len(self.journal or ())}"))
-        result = as_kept(result, f"the step {name!r}")
+        try:
+            result = await maybe(call(f"{self.number}.{self._gone + len(self.journal or ())}"))
+            result = as_kept(result, f"the step {name!r}")
+        except Exception as exc:  # the edge: if the plugin goes on after it, it has to do so at a replay as well
+            # Not noted: after a crash in this very turn the step is tried again.
+            self.record("failure", {"name": name, **failures.dump(exc)})
+            raise
         self.record("step", {"name": name, "result": result})
         hit("step-done")
         await self.note()
