@@ -129,7 +129,15 @@ class Name(Interface):
         except AskTimeout:
             name = await package.ask("Really no name?", timeout=70, default="nobody")
         package.conversation.data["name"] = name
+        try:
+            await package.step(self.refuse, name)
+        except ValueError as exc:
+            package.conversation.data["refused"] = str(exc)
         package.callback(f"Hello {name}, {await package.ask('And you?', literal=True)}!")
+
+    def refuse(self, name):
+        if len(name) % 2:
+            raise ValueError(f"{name} is odd")
 
 
 class Joke(Interface):
