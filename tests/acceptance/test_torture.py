@@ -154,7 +154,7 @@ def test_a_server_that_breaks_a_promise_is_found_out(tmp_path, sabotage, kills, 
         sabotage + "from zoozl.chatbot import Interface\nclass Nothing(Interface): pass\n"
     )
     (tmp_path / "chatbot.toml").write_text("extensions = ['zoozl.torture.plugin', 'sabotage']\n")
-    plan = ["--talkers", "4", "--messages", "40", "--seed", "1", *kills]
+    plan = ["--talkers", "4", "--messages", "40", "--dialogs", "0", "--seed", "1", *kills]
     done = torture(tmp_path, "--conf", "chatbot.toml", *plan)
     assert done.returncode == 1, done.stdout + done.stderr
     broken = done.stdout.partition("BROKEN  each took effect exactly once and in order")[2]
