@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -72,14 +71,6 @@ def dependents(changed: Collection[str], imports: Mapping[str, Collection[str]])
     return found
 
 
-def _forget_compiled(module: ModuleType) -> None:
-    """Delete what a module was compiled to: it is told from its source by seconds and size, and people type faster."""
-    compiled = module.__dict__.get("__cached__")
-    if isinstance(compiled, str):
-        with suppress(OSError):
-            os.unlink(compiled)
-
-
 class Copies:
     """New copies of all that is imported below `tops`; `undo` puts the old ones back.
 
@@ -97,9 +88,7 @@ class Copies:
         """Import the modules of these names anew, by `load`. When that raises, `undo` is to be called."""
         self._old = {name: module for name, module in list(sys.modules.items()) if top(name) in self._tops}
         self._before = frozenset(sys.modules)
-        for name, module in self._old.items():
-            # Also of one that is imported later, when a plugin runs.
-            _forget_compiled(module)
+        for name in self._old:
             del sys.modules[name]
         importlib.invalidate_caches()
         for name in names:

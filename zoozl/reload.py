@@ -12,7 +12,8 @@ import os
 import time
 import traceback
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from zoozl.chatbot import extensions
@@ -50,6 +51,13 @@ def sources(folders: Iterable[str]) -> Iterator[str]:
                 yield from (entry.path for entry in entries if entry.name.endswith(".py"))
         except OSError:
             continue  # it has gone; the files that were in it are missed one by one
+
+
+def forget_compiled(sources: Iterable[str]) -> None:
+    """Delete what these were compiled to: that is told from its source by seconds and size, and people type faster."""
+    for source in sources:
+        with suppress(OSError, NotImplementedError):
+            os.unlink(cache_from_source(source))
 
 
 def explain(exc: BaseException, own: Own) -> str:
@@ -172,6 +180,7 @@ class Reload:
                 break
         self._seen = before | now
         changed = {file for file in before if before[file] != self._seen[file]}
+        forget_compiled(file for file in changed if file.endswith(".py"))
         return changed, self._seen.keys() - before.keys()
 
     def _affected(self, files: set[str]) -> set[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import py_compile
 import sys
 import threading
 from pathlib import Path
@@ -285,6 +286,41 @@ async def test_a_package_is_loaded_anew_with_all_that_is_in_it(folder, monkeypat
         (package / "words.py").write_text("W = 'd'\n")
         assert await reload.look()
         assert await bot.say("hi") == ["dc1"]
+
+
+async def test_a_part_without_a_source_stays(folder):
+    package = folder / "bundle"
+    package.mkdir()
+    (package / "__init__.py").write_text("from bundle.plugin import Plugin\n")
+    (package / "core.py").write_text("W = 'core'\n")
+    py_compile.compile(str(package / "core.py"), str(package / "core.pyc"))
+    (package / "core.py").unlink()
+    write(package, "plugin", "one", before="from bundle import core\n")
+    async with Bot("bundle") as bot:
+        reload = watched(bot, folder, "bundle")
+        await reload.look()
+        write(package, "plugin", "two", before="from bundle import core\n")
+        assert await reload.look()
+        assert await bot.say("hi") == ["two 1"]
+    assert (package / "core.pyc").exists()
+
+
+async def test_a_module_that_another_process_has_compiled_is_read_anew(folder, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    words = folder / "words.py"
+    words.write_text("W = 'old'\n")
+    py_compile.compile(str(words))
+    write(folder, "mine")
+    async with Bot("mine") as bot:
+        reload = watched(bot, folder, "mine")
+        await reload.look()
+        before = words.stat()
+        words.write_text("W = 'new'\n")
+        # Later within the second of what was compiled.
+        os.utime(words, ns=(before.st_atime_ns, before.st_mtime_ns // 10**9 * 10**9 + 999_999_999))
+        write(folder, "mine", '" + words.W + "', before="import words\n")
+        assert await reload.look()
+        assert await bot.say("hi") == ["new 1"]
 
 
 async def test_a_module_that_was_missing_is_found_when_it_appears(folder, caplog):

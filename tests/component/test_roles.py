@@ -99,3 +99,23 @@ def test_an_identity_survives_a_crash_and_costs_nothing_where_there_is_none():
     plain = replace(event, identity=None)
     assert "identity" not in codec.dump_event(plain)
     assert codec.load_event(codec.dump_event(plain)) == plain
+
+
+class Asks(Interface):
+    aliases = ("/ask",)
+    roles = {"admin"}
+    began = 0
+
+    async def consume(self, package):
+        type(self).began += 1
+        package.callback(f"got {await package.ask('What?')}")
+
+
+async def test_a_dialog_waits_on_when_somebody_without_its_role_answers():
+    Asks.began = 0
+    async with Bot(Asks, Friendly, restarts=False) as bot:
+        assert (await say(bot, "/ask", who("admin")))[-1] == "What?"
+        assert await say(bot, "it", who("user")) == [REFUSED]
+        assert bot.chatbot.waiting == 1
+        assert await say(bot, "it", who("admin")) == ["got it"]
+    assert Asks.began == 1

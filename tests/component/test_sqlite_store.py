@@ -316,3 +316,23 @@ async def test_a_dialog_that_goes_on_after_one_was_buried_keeps_its_journal(path
     await store.note(Step(replace(dialog_of(1, "t1"), entries=3), (Entry(9, "step", {}),)))
     assert await store.run(lambda db: db.execute("SELECT count(*) FROM journal").fetchone()) == (0,)
     await store.close()
+
+
+async def test_entries_that_could_not_be_stored_leave_the_journal_whole(path):
+    store = await Store.open(path)
+    good, bad = Entry(1, "step", 1), Entry(1, "step", object())
+    await store.note(Step(replace(dialog_of(1, "t1"), entries=1), (good,)))
+    with pytest.raises(StoreError):
+        await store.note(Step(replace(dialog_of(1, "t1"), entries=2), (bad,)))
+    await store.note(Step(replace(dialog_of(1, "t1"), entries=2), (good,)))
+    assert await store.entries(1) == [good, good]
+    await store.close()
+
+
+async def test_two_steps_of_a_dialog_in_one_transaction_are_both_kept(path):
+    store = await Store.open(path)
+    entry = Entry(1, "step", 1)
+    done = [store.note(Step(replace(dialog_of(1, "t1"), entries=n), (entry,))) for n in (1, 2)]
+    await asyncio.gather(*done)
+    assert await store.entries(1) == [entry, entry]
+    await store.close()

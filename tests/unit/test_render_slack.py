@@ -19,6 +19,7 @@ GOLDEN = [
     ("![picture](https://x.y/p.png)", "<https://x.y/p.png|picture>"),
     ("[bad](javascript:alert(1))", "[bad](javascript:alert(1))"),
     ("[none]() ![none]() []()", "[none]() ![none]() []()"),
+    ("[*a*]() [![b](https://x.y)]()", "[_a_]() [<https://x.y|b>]()"),
     ("- a\n- b\n  - c\n\n3. x\n4. y", "• a\n• b\n    ◦ c\n\n3. x\n4. y"),
     ("> one\n> two", "> one\n> two"),
     ("```python\nx = '<a>'\n```", "```\nx = '&lt;a&gt;'\n```"),

@@ -119,7 +119,7 @@ class Package:
         run = self._asking()
         offered = to_choices(choices) if choices is not None else ()
         talker = "" if participants == "anyone" else self.address.talker
-        # By position: with names it takes three times as long, for every question.
+        # By position: with names it takes twice as long, for every question.
         question = Question("", text, CHOICE if offered else TEXT, offered, (), None, literal, secret, talker)
         if secret:
             run.need_vault()

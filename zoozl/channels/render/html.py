@@ -36,7 +36,7 @@ class _Renderer(RendererHTML):
         attrs = tokens[idx].attrs
         env["in_link"] = bool(attrs["href"])
         if not attrs["href"]:
-            # As it was written: an address that is no link is not shown as one either.
+            # Its text: an address that is no link is not shown as one either.
             return "["
         attrs.update(OUTSIDE)
         return self.renderToken(tokens, idx, options, env)

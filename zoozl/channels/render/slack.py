@@ -148,8 +148,8 @@ def _link(node: SyntaxTreeNode) -> str:
     url = escape(str(node.attrs.get("href") or node.attrs.get("src") or "")).replace("|", "%7C")
     label = escape(" ".join(_plain(node.children).split()))
     if not url:
-        # As it was written: an address that is no link is not shown as one either.
-        return f"{'!' if node.type == 'image' else ''}[{label}]()"
+        # Its text: an address that is no link is not shown as one either.
+        return f"![{label}]()" if node.type == "image" else f"[{_inline(node.children)}]()"
     return f"<{url}|{label}>" if label and label != url else f"<{url}>"
 
 

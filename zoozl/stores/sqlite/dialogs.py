@@ -56,6 +56,8 @@ class Steps:
             self._ended.append(number)
             heads.end(number)
             return
+        # First: it may be refused, and then nothing has changed.
+        packed = dump_entries(step.entries)
         entries, start = step.entries, dialog.start
         first = dialog.entries - len(entries)
         stored = heads.dialog(db, number)
@@ -66,7 +68,7 @@ class Steps:
             stored = heads.begin(number, start)
         if entries:
             earlier, stored.last = stored.last, heads.next_entry()
-            row = stored.last, number, earlier, first, dump_entries(entries)
+            row = stored.last, number, earlier, first, packed
             if number in self._journal:
                 self._journal[number].append(row)
             else:
