@@ -26,12 +26,12 @@ def load(packed: dict[str, Any]) -> Exception:
     module, name = packed["error"]
     try:
         kind: Any = reduce(getattr, name.split("."), cast(Any, importlib.import_module(module)))
+        if not issubclass(kind, Exception):
+            raise TypeError("it is no exception")
         # Without its __init__, which may take other arguments than those that it left in `args`.
-        exc = kind.__new__(kind, *packed["args"])
+        exc: Exception = kind.__new__(kind, *packed["args"])
     except Exception as fault:  # the edge: a module, or a class, of anybody's
         raise LookupError(f"{module}.{name} cannot be made: {fault}") from fault
-    if not isinstance(exc, Exception):
-        raise LookupError(f"{module}.{name} is no exception")
     exc.args = tuple(packed["args"])
     vars(exc).update(packed["attributes"])
     return exc
