@@ -212,7 +212,8 @@ def _missing(answer: dict[str, Any]) -> None:
         _fail(f"there is no dead letter {', '.join(map(str, answer['missing']))}")
 
 
-@store.command()
+# Names are the platforms': some are negative numbers.
+@store.command(context_settings={"ignore_unknown_options": True})
 @click.argument("talker")
 @click.option("--channel", metavar="NAME", help="Only what is held of the talker of this name in one channel.")
 @click.option("--dry-run", is_flag=True, help="Show what would be erased.")

@@ -257,6 +257,7 @@ def test_forgetting_erases_one_person_everywhere(folder):
     path = folder / "zoozl.db"
     fill(path, "anna", "bert", secret="XYZZY")
     assert path.read_bytes().count(b"XYZZY")
+    assert "erased" in zoozl(folder, "forget", "-1001", "--yes"), "a name, and no option"
     shown = zoozl(folder, "forget", "anna", "--yes")
     for table, number in {"conversation": 1, "message": 1, "inbox": 1, "outbox": 1, "dead": 2}.items():
         assert f"{table:14}{number:>10}" in shown

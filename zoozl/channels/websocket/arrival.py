@@ -57,7 +57,8 @@ class Arrivals:
 
     def stranger(self) -> Address:
         """Of a connection that has said nothing yet."""
-        return Address(self._name, talker=secrets.token_urlsafe(16))
+        # Not `token_urlsafe`: what begins with "-" is an option on a command line, and "r-" is for those who return.
+        return Address(self._name, talker=secrets.token_hex(16))
 
     def open(self, connection: Connection) -> None:
         """A connection is there; its first frame may say more."""
