@@ -53,11 +53,12 @@ def sources(folders: Iterable[str]) -> Iterator[str]:
             continue  # it has gone; the files that were in it are missed one by one
 
 
-def forget_compiled(sources: Iterable[str]) -> None:
+def forget_compiled(files: Iterable[str]) -> None:
     """Delete what these were compiled to: that is told from its source by seconds and size, and people type faster."""
-    for source in sources:
+    for file in files:
+        # There may be none, or no right to delete it.
         with suppress(OSError, NotImplementedError):
-            os.unlink(cache_from_source(source))
+            os.unlink(cache_from_source(file))
 
 
 def explain(exc: BaseException, own: Own) -> str:

@@ -46,43 +46,37 @@ async def test_a_suspect_may_ask_and_its_answer_comes_after_it(path, behind):
         assert heard == ["What?", "one fish"]
 
 
-async def test_merged_messages_are_done_once_though_dead_letters_are_tried_again_meanwhile(path):
-    go, began, heard = asyncio.Event(), asyncio.Event(), []
+def held(policy):
+    """A plugin that is busy until its `go` is set."""
 
-    class Merges(Interface):
+    class Held(Interface):
         aliases = ("help",)
-        busy = "merge"
+        busy = policy
+        go, began, heard = asyncio.Event(), asyncio.Event(), []
 
         async def consume(self, package):
-            heard.append(package.last_message_text)
-            began.set()
-            await go.wait()
+            self.heard.append(package.last_message_text)
+            self.began.set()
+            await self.go.wait()
 
-    store = await Store.open(path)
-    async with Bot(Merges, store=store, restarts=False) as bot:
+    return Held
+
+
+async def test_merged_messages_are_done_once_though_dead_letters_are_tried_again_meanwhile(path):
+    plugin, store = held("merge"), await Store.open(path)
+    async with Bot(plugin, store=store, restarts=False) as bot:
         for text in "abc":
             bot.chatbot.receive(Event(TALKER, Message(text)))
-        await began.wait()
-        assert heard == ["a b c"]
+        await plugin.began.wait()
+        assert plugin.heard == ["a b c"]
         await bot.chatbot.take_up()
-        go.set()
+        plugin.go.set()
         await bot.chatbot.idle()
-        assert heard == ["a b c"]
+        assert plugin.heard == ["a b c"]
         assert await store.unfinished() == []
 
 
 async def test_a_rejected_message_is_done_once_though_dead_letters_are_tried_again_meanwhile(path):
-    go, began, heard = asyncio.Event(), asyncio.Event(), []
-
-    class Rejects(Interface):
-        aliases = ("help",)
-        busy = "reject"
-
-        async def consume(self, package):
-            heard.append(package.last_message_text)
-            began.set()
-            await go.wait()
-
     class Meanwhile(Store):
         """A message comes at the moment at which the others are about to be read."""
 
@@ -93,16 +87,16 @@ async def test_a_rejected_message_is_done_once_though_dead_letters_are_tried_aga
                 self.comes()
             return await super().unfinished()
 
-    store = await Meanwhile.open(path)
-    async with Bot(Rejects, store=store, restarts=False) as bot:
+    plugin, store = held("reject"), await Meanwhile.open(path)
+    async with Bot(plugin, store=store, restarts=False) as bot:
         bot.chatbot.receive(Event(TALKER, Message("one")))
-        await began.wait()
+        await plugin.began.wait()
         # With a key: whether it is a duplicate has to be known first.
         store.comes = lambda: bot.chatbot.receive(Event(TALKER, Message("two"), keys=("2",)))
         await bot.chatbot.take_up()
-        go.set()
+        plugin.go.set()
         assert await bot.replies() == ["Sorry, this is busy at the moment. Please try again later."]
-        assert heard == ["one"]
+        assert plugin.heard == ["one"]
         assert await store.unfinished() == []
 
 

@@ -30,10 +30,10 @@ def load(packed: dict[str, Any]) -> Exception:
             raise TypeError("it is no exception")
         # Without its __init__, which may take other arguments than those that it left in `args`.
         exc: Exception = kind.__new__(kind, *packed["args"])
+        exc.args = tuple(packed["args"])
+        vars(exc).update(packed["attributes"])
     except Exception as fault:  # the edge: a module, or a class, of anybody's
         raise LookupError(f"{module}.{name} cannot be made: {fault}") from fault
-    exc.args = tuple(packed["args"])
-    vars(exc).update(packed["attributes"])
     return exc
 
 

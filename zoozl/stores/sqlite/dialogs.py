@@ -68,11 +68,7 @@ class Steps:
             stored = heads.begin(number, start)
         if entries:
             earlier, stored.last = stored.last, heads.next_entry()
-            row = stored.last, number, earlier, first, packed
-            if number in self._journal:
-                self._journal[number].append(row)
-            else:
-                self._journal[number] = [row]
+            self._journal.setdefault(number, []).append((stored.last, number, earlier, first, packed))
         if whole:
             stored.start = start
             self._changed.pop(number, None)

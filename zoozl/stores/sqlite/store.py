@@ -159,7 +159,8 @@ class Store:
             if state is not None:
                 kept.state = state
             for step in steps:
-                kept.note(step)
+                others = [dialog for dialog in kept.dialogs if dialog.id != step.dialog.id]
+                kept.dialogs = tuple(others) if step.ended else (*others, step.dialog)
             self._remember(kept, messages)
 
     async def unfinished(self) -> list[Receipt]:
@@ -366,17 +367,6 @@ class _Kept:
         self.messages: deque[Message] = deque(maxlen=WINDOW)
         self.large = 0
         """What it ever had of large messages: not reduced as they leave its window, only as it is let go of."""
-
-    def note(self, step: Step) -> None:
-        """A dialog began, went on or ended; the latest one comes last."""
-        dialog = step.dialog
-        others = self.dialogs
-        if others:
-            if others[-1].id == dialog.id:
-                others = others[:-1]
-            else:
-                others = tuple([other for other in others if other.id != dialog.id])
-        self.dialogs = others if step.ended else (*others, dialog)
 
 
 def _read_conversation(db: sqlite3.Connection, lane: str) -> Loaded:
