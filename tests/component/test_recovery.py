@@ -166,7 +166,9 @@ async def test_a_client_that_does_not_acknowledge_costs_numbers_not_texts(path):
         for n in range(1_000):
             number = store.next_number()
             reply = Reply(number, number, 0, LANE, TALKER, Message(f"{n:04}" * 2_500, from_bot=True))
-            await outbox.deliver(LANE, [reply], store.record([reply], [reply.message]))
+            await store.record([reply], [reply.message])
+            assert outbox.reserve(LANE, [reply])
+            await outbox.deliver(LANE, [reply])
         del reply
         gc.collect()
         held, _ = tracemalloc.get_traced_memory()
@@ -191,3 +193,20 @@ async def test_what_waits_for_talkers_who_are_away_is_not_even_read_at_the_start
         assert await bot.replies() == []
         await bot.chatbot.resume(TALKER)
         assert await bot.replies() == ["for you"]
+
+
+class Both(Interface):
+    aliases = ("help",)
+
+    async def consume(self, context, package):
+        package.callback("answer")
+        context.tell(package.address, "told")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_what_is_told_while_an_answer_is_written_to_disk_does_not_overtake_it(path, kept):
+    # A client that acknowledges by number would take the answer for one that it has had.
+    store = await Store.open(path) if kept else None
+    async with Bot(Both, store=store, restarts=False) as bot:
+        for text in "abc":
+            assert await bot.say(text) == ["answer", "told"]

@@ -37,18 +37,26 @@ def replies(*texts, lane="lane", seq=1):
     return [Reply(10 * seq + n, seq, n, lane, Address("c", talker="t"), Message(text)) for n, text in enumerate(texts)]
 
 
+async def deliver(outbox, lane, said):
+    """As a turn does."""
+    if not outbox.reserve(lane, said):
+        outbox.deliver_soon(lane, said, None)
+    elif (rest := outbox.deliver(lane, said)) is not None:
+        await rest
+
+
 async def test_replies_go_out_in_order_with_stable_keys():
     sender = Sender()
-    await outbox_with(sender).deliver("lane", replies("a", "b", "c"), None)
+    await deliver(outbox_with(sender), "lane", replies("a", "b", "c"))
     assert sender.sent == [("10", "a"), ("11", "b"), ("12", "c")]
 
 
 async def test_a_failed_reply_is_tried_again_and_holds_back_those_behind_it():
     sender = Sender(DeliveryError("busy", retry_after=0.01), None)
     outbox = outbox_with(sender)
-    await outbox.deliver("lane", replies("a", "b"), None)
-    await outbox.deliver("lane", replies("c", seq=2), None)
-    await outbox.deliver("other", replies("x", lane="other", seq=3), None)
+    await deliver(outbox, "lane", replies("a", "b"))
+    await deliver(outbox, "lane", replies("c", seq=2))
+    await deliver(outbox, "other", replies("x", lane="other", seq=3))
     assert sender.sent == [("30", "x")], "another lane does not wait"
     await outbox.join()
     assert [text for _, text in sender.sent] == ["x", "a", "b", "c"]
@@ -87,7 +95,7 @@ async def test_that_it_cannot_be_shown_stops_nobody(kind, exc, level, caplog):
 async def test_what_cannot_be_delivered_is_a_dead_letter_and_the_next_goes_on():
     sender = Sender(Undeliverable("the room is gone"))
     outbox = outbox_with(sender)
-    await outbox.deliver("lane", replies("a", "b"), None)
+    await deliver(outbox, "lane", replies("a", "b"))
     assert sender.sent == [("11", "b")]
     ((reply, error),) = outbox._store.dead_letters
     assert (reply.key, error) == ("10", "the room is gone")
@@ -96,7 +104,7 @@ async def test_what_cannot_be_delivered_is_a_dead_letter_and_the_next_goes_on():
 async def test_a_channels_own_fault_is_a_failed_try(caplog):
     sender = Sender(ZeroDivisionError())
     outbox = outbox_with(sender)
-    await outbox.deliver("lane", replies("a"), None)
+    await deliver(outbox, "lane", replies("a"))
     assert "channel c failed to send reply 10" in caplog.text
     await outbox.close()
 
@@ -104,7 +112,7 @@ async def test_a_channels_own_fault_is_a_failed_try(caplog):
 async def test_tries_end():
     sender = Sender(*[DeliveryError("no", retry_after=0) for _ in range(100)])
     outbox = outbox_with(sender)
-    await outbox.deliver("lane", replies("a"), None)
+    await deliver(outbox, "lane", replies("a"))
     await outbox.join()
     assert len(sender.tried) == 20
     assert "given up after 20 tries" in outbox._store.dead_letters[0][1]
@@ -114,16 +122,73 @@ async def test_nothing_is_sent_before_it_is_durable_or_if_it_never_is():
     sender = Sender()
     outbox = outbox_with(sender)
     durable = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(outbox.deliver("lane", replies("a"), durable))
+    outbox.deliver_soon("lane", replies("a"), durable)
     await asyncio.sleep(0)
     assert sender.sent == []
     durable.set_result(None)
-    await waiting
+    await outbox.join()
     assert len(sender.sent) == 1
     failed = asyncio.get_running_loop().create_future()
     failed.set_exception(StoreError("disk full"))
-    await outbox.deliver("lane", replies("b"), failed)
+    outbox.deliver_soon("lane", replies("b"), failed)
+    await outbox.join()
     assert len(sender.sent) == 1
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_nothing_overtakes_a_turn_that_has_its_place(at_once):
+    sender = Sender()
+    if at_once:
+        sender.send_nowait = lambda address, message, key: sender.sent.append((key, message.text)) or True
+    outbox = outbox_with(sender)
+    outbox.connect({"c": sender})
+    said = replies("a", "b")
+    assert outbox.reserve("lane", said)
+    outbox.deliver_soon("lane", replies("told", seq=2), None)
+    assert not outbox.reserve("lane", replies("later", seq=3))
+    assert outbox.reserve("lane", []), "which needs no place"
+    assert outbox.deliver("lane", []) is None, "nor touches that of others"
+    await asyncio.sleep(0)
+    assert sender.sent == []
+    assert outbox.ids() == {10, 11, 20}, "somebody is at them"
+    if (rest := outbox.deliver("lane", said)) is not None:
+        await rest
+    await outbox.join()
+    assert [text for _, text in sender.sent] == ["a", "b", "told"]
+    assert not outbox.busy("lane")
+
+
+async def test_a_turn_that_is_not_recorded_gives_up_its_place():
+    sender = Sender()
+    outbox = outbox_with(sender)
+    assert outbox.reserve("lane", replies("a", "b"))
+    outbox.deliver_soon("lane", replies("told", seq=2), None)
+    outbox.withdraw("lane", replies("a", "b"))
+    await outbox.join()
+    assert [text for _, text in sender.sent] == ["told"]
+    assert outbox.reserve("lane", replies("a"))
+    outbox.withdraw("lane", replies("a"))
+    outbox.withdraw("lane", [])
+    assert not outbox.busy("lane")
+
+
+@pytest.mark.parametrize("answer", [None, ConnectionError("gone"), KeyError("bug")])
+async def test_what_cannot_be_sent_at_once_is_sent_the_other_way(answer):
+    def send_nowait(address, message, key):
+        if message.text == "b":
+            if answer is not None:
+                raise answer
+            return None
+        sender.sent.append((key, "at once"))
+        return True
+
+    sender = Sender()
+    sender.send_nowait = send_nowait
+    outbox = outbox_with(sender)
+    outbox.connect({"c": sender})
+    await deliver(outbox, "lane", replies("a", "b", "c"))
+    assert sender.sent == [("10", "at once"), ("11", "b"), ("12", "c")]
+    assert outbox.counts == {("c", "sent"): 3}
 
 
 async def test_a_channel_that_is_not_there_is_a_dead_letter():
@@ -142,13 +207,10 @@ def test_nothing_can_be_told_before_the_start():
 async def test_one_who_stops_waiting_for_the_disk_does_not_take_it_from_the_turn():
     outbox = outbox_with(Sender())
     durable = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(outbox.deliver("lane", replies("a"), durable))
+    outbox.deliver_soon("lane", replies("a"), durable)
     await asyncio.sleep(0)
-    waiting.cancel()
-    await asyncio.wait([waiting])
+    await outbox.close()
     assert not durable.cancelled()
-    durable.set_result(None)
-    await outbox.join()
 
 
 async def test_nothing_overtakes_what_waited_for_a_talker_who_comes_back():
@@ -165,7 +227,7 @@ async def test_nothing_overtakes_what_waited_for_a_talker_who_comes_back():
     for number, text in enumerate("ab", 1):
         (reply,) = replies(text, seq=number)
         store.record([reply], [])
-        await outbox.deliver("lane", [reply], None)
+        await deliver(outbox, "lane", [reply])
 
     def ready():
         nonlocal there

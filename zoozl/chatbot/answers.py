@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoozl.chatbot import disk
 from zoozl.chatbot.message import Message
-from zoozl.chatbot.ports import Done, Outcome, Receipt, Reply, State, Step, Store
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Step, Store
 from zoozl.errors import StoreError, Unstorable
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ class Answers:
         self._said: list[Message] = []
         # A re-run turn says its first ones again; those were recorded before the crash.
         self._recorded = receipt.replied
-        self.gathered: Sequence[Reply] = receipt.gathered
-        """Those that are recorded, and wait for the end of the turn: the channel sends all together."""
         self.secret = False
         """The text of the event is a secret."""
         self.also: Sequence[Receipt] = ()
@@ -66,33 +64,52 @@ class Answers:
         if done is not None:
             self._early = [*self._early, (replies, lines, done)]
         if self._services.outbox.gathers(self._receipt.event.address.channel):
-            self.gathered = [*self.gathered, *replies]
+            # They wait for the end of the turn.
+            self._receipt.gathered = [*self._receipt.gathered, *replies]
         else:
             self._services.outbox.deliver_soon(self._receipt.lane, replies, done)
         return True
 
-    async def commit(
+    def commit(
         self, state: State | None, marked: Sequence[Message], steps: Sequence[Step], closes: tuple[str, ...]
-    ) -> None:
+    ) -> Coroutine[Any, Any, None] | None:
         """End the event with these and all that the turn leaves behind, then send them.
 
-        `closes` are the ids of the questions that are no longer open.
+        `closes` are the ids of the questions that are no longer open. What is given is to be awaited by the task
+        of the lane. None: there is nothing to wait for, all is done, or the lane is held and needs no task to go on.
         """
-        receipt, store = self._receipt, self._services.store
-        held: list[Reply] = []
-        if self._early:
-            held, held_lines = await self._held()
+        outcome = Outcome(self._receipt, state, [], [], marked, steps, self.also, self.secret)
+        return self._commit_with_early(outcome, closes) if self._early else self._commit(outcome, closes)
+
+    async def _commit_with_early(self, outcome: Outcome, closes: tuple[str, ...]) -> None:
+        held, outcome.messages = await self._held()
+        if held:
+            self._receipt.gathered = [reply for reply in self._receipt.gathered if reply not in held]
+            outcome.replies = held
+        if (rest := self._commit(outcome, closes)) is not None:
+            await rest
+
+    def _commit(self, outcome: Outcome, closes: tuple[str, ...]) -> Coroutine[Any, Any, None] | None:
         replies, lines = self._unrecorded()
         if closes and replies:
             replies[0].message.closes = closes
-        if held:
-            replies, lines = held + replies, held_lines + lines
-        outcome = Outcome(receipt, state, lines, replies, marked, steps, self.also, self.secret)
-        done = store.commit(outcome)
-        if self.gathered:
-            replies = [*(reply for reply in self.gathered if reply not in held), *replies]
-        if (done is None or await committed(store, outcome, done)) and replies:
-            await self._services.outbox.deliver(receipt.lane, replies, None)
+        outcome.replies += replies
+        outcome.messages += lines
+        services, lane, replies = self._services, self._receipt.lane, outcome.all_replies
+        if not services.outbox.reserve(lane, replies):
+            return commit_behind(services, outcome)
+        try:
+            if not services.store.commit_soon(outcome, services.settled):
+                # Nothing of the turn is kept meanwhile but what it leaves behind: with many talkers, memory that is
+                # used again soon is still in the processor's cache.
+                services.hold(lane)
+                return None
+        except BaseException:
+            services.outbox.withdraw(lane, replies)
+            raise
+        if outcome.steps:
+            services.dialogs.release(outcome.steps)
+        return services.outbox.deliver(lane, replies)
 
     async def _held(self) -> tuple[list[Reply], list[Message]]:
         """Those that could not be recorded early: they went nowhere, and go with the rest."""
@@ -145,33 +162,41 @@ def _number_anew(store: Store, replies: Sequence[Reply]) -> None:
         reply.id = store.next_number()
 
 
-async def committed(store: Store, outcome: Outcome, first: Done) -> bool:
-    """Wait for the end of a turn to be on disk, however long the disk takes to come back.
+async def commit_behind(services: Services, outcome: Outcome) -> None:
+    """End a turn, and send what it says behind what is on its way in its lane, however long the disk takes.
 
-    `first` is the first try. False if the event was never accepted. Raises Unstorable.
+    Raises Unstorable.
     """
     try:
-        if first is not None:
-            await first
-    except Unstorable:
-        raise
-    except StoreError:
-        if outcome.receipt.failed:
-            return False
-    else:
-        return True
+        await _commit(services, outcome)
+    except StoreError as exc:
+        await commit_again(services, outcome, exc)
+    finally:
+        services.dialogs.release(outcome.steps)
 
-    async def again() -> bool:
+
+async def commit_again(services: Services, outcome: Outcome, error: StoreError) -> None:
+    """The same after a first try that ended with `error`. Nothing is sent if the event was never accepted."""
+    if isinstance(error, Unstorable):
+        raise error
+    if outcome.receipt.failed:
+        return
+
+    async def again() -> None:
         # The plugin has run: running it again for a full disk would do everything twice.
-        _number_anew(store, outcome.replies)
-        done = store.commit(outcome)
+        _number_anew(services.store, outcome.replies)
         try:
-            if done is not None:
-                await done
+            await _commit(services, outcome)
         except StoreError:
-            if outcome.receipt.failed:
-                return False
-            raise
-        return True
+            if not outcome.receipt.failed:
+                raise
 
-    return await disk.insist(f"the end of turn {outcome.receipt.seq}", again, refused=True)
+    await disk.insist(f"the end of turn {outcome.receipt.seq}", again, refused=True)
+
+
+async def _commit(services: Services, outcome: Outcome) -> None:
+    done = services.store.commit(outcome)
+    # Their place is taken with their numbers; if they are not recorded, they are not sent.
+    services.outbox.deliver_soon(outcome.receipt.lane, outcome.all_replies, done)
+    if done is not None:
+        await done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -127,6 +127,8 @@ class Chatbot:
             receive=self.receive,
             queued=self._queued,
             new_run=self._new_run,
+            hold=self._lanes.hold,
+            settled=self._settled,
         )
         await self._recover()
         self._open = True
@@ -194,14 +196,14 @@ class Chatbot:
         log.error("event %d of lane %s is given up: %s", receipt.seq, receipt.lane, error)
         apology = self._outbox.compose(APOLOGY)
 
-        async def bury() -> Reply:
+        async def bury() -> None:
             number, lane = self._store.next_number(), receipt.lane
             reply = Reply(number, receipt.seq, receipt.replied, lane, receipt.event.address, apology)
-            await self._store.bury(receipt, error, [reply])
-            return reply
+            done = asyncio.ensure_future(self._store.bury(receipt, error, [reply]))
+            self._outbox.deliver_soon(lane, [*receipt.gathered, reply], done)
+            await done
 
-        reply = await disk.insist("a turn that a crash has cut", bury)
-        self._outbox.deliver_soon(receipt.lane, [*receipt.gathered, reply], None)
+        await disk.insist("a turn that a crash has cut", bury)
 
     async def _warm_up(self) -> None:
         """Make the tables as soon as the embedder can; it tells itself when it cannot."""
@@ -363,9 +365,44 @@ class Chatbot:
         except (Abandoned, Unwound):
             return
         except Exception as exc:  # the edge: what is wrong with one event must not stop its lane
-            await self._give_up(receipt, turn, exc)
+            await self._give_up_turn(receipt, turn, exc)
 
-    async def _give_up(self, receipt: Receipt, turn: Turn | None, exc: Exception) -> None:
+    def _settled(self, outcome: Outcome, error: StoreError | None) -> None:
+        """A turn that nobody waits for is on disk, or could not be put there; its lane goes on."""
+        if not self._lanes.is_open:
+            return
+        lane, replies = outcome.receipt.lane, outcome.all_replies
+        rest = None
+        try:
+            if error is None:
+                rest = self._outbox.deliver(lane, replies)
+            else:
+                self._outbox.withdraw(lane, replies)
+                rest = self._commit_again(outcome, error)
+        finally:
+            self._lanes.go_on(lane, rest)
+            if error is None and outcome.steps:
+                self._dialogs.release(outcome.steps)
+
+    async def _commit_again(self, outcome: Outcome, error: StoreError) -> None:
+        turn_id.set(outcome.receipt.seq)
+        try:
+            await answers.commit_again(self._services, outcome, error)
+        except Exception as exc:  # the edge: what is wrong with one event must not stop its lane
+            await self._give_up(outcome.receipt, exc, outcome.steps, outcome.secret)
+        finally:
+            self._dialogs.release(outcome.steps)
+
+    async def _give_up_turn(self, receipt: Receipt, turn: Turn | None, exc: Exception) -> None:
+        if turn is None:
+            await self._give_up(receipt, exc, (), False)
+            return
+        try:
+            await self._give_up(receipt, exc, turn.steps, turn.answers.secret)
+        finally:
+            self._dialogs.release(turn.steps)
+
+    async def _give_up(self, receipt: Receipt, exc: Exception, touched: Sequence[Step], secret: bool) -> None:
         """After a fault of our own, or a value of a plugin's that no store can take.
 
         The talker hears of it, and the event does not come back for ever.
@@ -374,18 +411,16 @@ class Chatbot:
             # Not done: the event is still in the inbox and is taken up again at the next start.
             raise exc
         log.error("turn %s failed", receipt.seq, exc_info=exc)
-        apology, lane = self._outbox.compose(APOLOGY), receipt.lane
-        reply = Reply(self._store.next_number(), receipt.seq, answers.MOST + 1, lane, receipt.event.address, apology)
-        outcome, gathered = Outcome(receipt, None, [apology], [reply]), receipt.gathered
-        if turn is not None:
-            gathered, outcome.secret = turn.answers.gathered, turn.answers.secret
-            touched = {step.dialog.id: step.dialog for step in turn.steps}
-            outcome.steps = [Step(dialog, ended=True) for dialog in touched.values()]
-            for number in touched:
-                if (run := self._dialogs.take(number)) is not None:
-                    run.detach()
-        if await answers.committed(self._store, outcome, self._store.commit(outcome)):
-            await self._outbox.deliver(lane, [*gathered, reply], None)
+        apology = self._outbox.compose(APOLOGY)
+        address, number = receipt.event.address, self._store.next_number()
+        reply = Reply(number, receipt.seq, answers.MOST + 1, receipt.lane, address, apology)
+        dialogs = {step.dialog.id: step.dialog for step in touched}
+        steps = [Step(dialog, ended=True) for dialog in dialogs.values()]
+        for number in dialogs:
+            if (run := self._dialogs.take(number)) is not None:
+                run.detach()
+        outcome = Outcome(receipt, None, [apology], [reply], steps=steps, secret=secret)
+        await answers.commit_behind(self._services, outcome)
 
     def _meets(self, running: Turn, receipt: Receipt) -> bool:
         """A message comes while a plugin is at work: looked at on arrival; True if it does not go into the lane."""
@@ -419,8 +454,7 @@ class Chatbot:
         kept = self._outbox.keeps(event.address)
         reply = Reply(self._store.next_number(), receipt.seq, 0, receipt.lane, event.address, excuse, kept=kept)
         outcome = Outcome(receipt, None, [event.message, excuse], [reply])
-        if await answers.committed(self._store, outcome, self._store.commit(outcome)):
-            await self._outbox.deliver(receipt.lane, [reply], None)
+        await answers.commit_behind(self._services, outcome)
 
     def _queued(self, turn: Turn) -> list[Receipt]:
         """Messages of the same talker that wait behind a turn and may be merged with its own."""
@@ -450,7 +484,7 @@ class Chatbot:
         try:
             await finish()
         except Exception as exc:  # the edge: what is wrong with one event must not stop its lane
-            await self._give_up(turn.receipt, turn, exc)
+            await self._give_up_turn(turn.receipt, turn, exc)
 
     @property
     def is_open(self) -> bool:
@@ -470,7 +504,7 @@ class Chatbot:
     @property
     def oldest(self) -> float:
         """When the oldest event came that is not done, in seconds since the epoch; 0.0 if there is none."""
-        return min([*(turn.receipt.at for turn in self._running.values()), *self._lanes.times()], default=0.0)
+        return min(self._lanes.times(), default=0.0)
 
     @property
     def busy(self) -> int:

@@ -22,6 +22,8 @@ class _Lane:
     task: asyncio.Task[None] | None = None
     under_way: Sequence[Receipt] = ()
     """The events that are at work, whichever task ends that."""
+    held = False
+    """They are not done when the task comes back: `go_on` follows."""
 
     def __init__(self, first: Receipt) -> None:
         self.queue = deque((first,))
@@ -38,11 +40,17 @@ class Lanes:
         self._number = number
         self._lanes: dict[str, _Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self.left: set[asyncio.Task[None]] = set()
         """Tasks that do not end although they were cancelled."""
         self._ends: dict[int, asyncio.Event] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def is_open(self) -> bool:
+        """False when it was closed."""
+        return not self._closed
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -71,6 +79,25 @@ class Lanes:
             lane.task = asyncio.Task(self._run(receipt.lane, lane), loop=self._loop, name="lane")
         else:
             lane.queue.append(receipt)
+
+    def hold(self, key: str) -> None:
+        """What is under way ends without its task: until `go_on`, a lane waits without any."""
+        self._lanes[key].held = True
+
+    def go_on(self, key: str, rest: Coroutine[Any, Any, None] | None = None) -> None:
+        """What a lane was held for has happened. What is under way is done, but for `rest`."""
+        if self._closed:
+            if rest is not None:
+                rest.close()
+            return
+        lane = self._lanes[key]
+        lane.held = False
+        if rest is None:
+            self._end(lane)
+        if rest is not None or lane.queue:
+            lane.task = asyncio.Task(self._run(key, lane, rest), loop=self._loop, name="lane")
+        else:
+            self._remove(key)
 
     def go_on_without(self, key: str, first: Coroutine[Any, Any, None]) -> None:
         """Leave the task of a lane to itself: another one does `first` and goes on with the queue."""
@@ -121,19 +148,26 @@ class Lanes:
                     log.exception("an event of lane %s failed", key)
                 if lane.task is not me:
                     return  # another task has the lane now, and ends what is under way
-                if self._ends:
-                    self._tell(lane.under_way)
-                lane.under_way = ()
+                if lane.held:
+                    lane.task = None
+                    return
+                self._end(lane)
         finally:
             if me is None or lane.task is me:
-                del self._lanes[key]
-                if not self._lanes:
-                    self._idle.set()
+                self._remove(key)
 
-    def _tell(self, done: Sequence[Receipt]) -> None:
-        for receipt in done:
-            if (end := self._ends.pop(receipt.seq, None)) is not None:
-                end.set()
+    def _end(self, lane: _Lane) -> None:
+        """What is under way is done."""
+        if self._ends:
+            for receipt in lane.under_way:
+                if (end := self._ends.pop(receipt.seq, None)) is not None:
+                    end.set()
+        lane.under_way = ()
+
+    def _remove(self, key: str) -> None:
+        del self._lanes[key]
+        if not self._lanes:
+            self._idle.set()
 
     def seqs(self) -> set[int]:
         """The events that are here: waiting, or under way."""
@@ -144,8 +178,8 @@ class Lanes:
         await self._ends.setdefault(seq, asyncio.Event()).wait()
 
     def times(self) -> list[float]:
-        """When the events came that are next in their lanes."""
-        return [lane.queue[0].at for lane in self._lanes.values() if lane.queue]
+        """When the events came that are under way, or next in their lanes."""
+        return [receipt.at for lane in self._lanes.values() for receipt in (*lane.under_way, *lane.queue)[:1]]
 
     async def join(self) -> None:
         """Wait until no lane has anything to do."""
@@ -153,6 +187,7 @@ class Lanes:
 
     async def close(self) -> None:
         """Cut what is running; events that have not ended stay in the inbox."""
+        self._closed = True
         tasks = {lane.task for lane in self._lanes.values() if lane.task is not None} | self.left
         for task in tasks:
             task.cancel()

@@ -47,6 +47,7 @@ class Outbox:
         """What the bot says is said at this time, in seconds since the epoch."""
         self.senders: dict[str, Sender] = {}
         self._keeps: dict[str, Callable[[Address], bool]] = {}
+        self._nowait: dict[str, Callable[[Address, Message, str], bool | None]] = {}
         self._gathering: set[str] = set()
         self.resumed: set[str] = set()
         """Channels whose talkers are sent what waits when they arrive, and not before."""
@@ -69,6 +70,8 @@ class Outbox:
         for name, sender in senders.items():
             if (keeps := getattr(sender, "keeps", None)) is not None:
                 self._keeps[name] = keeps
+            if (nowait := getattr(sender, "send_nowait", None)) is not None:
+                self._nowait[name] = nowait
             if getattr(sender, "gathers", False):
                 self._gathering.add(name)
             if getattr(sender, "resumes", False):
@@ -153,17 +156,63 @@ class Outbox:
         self._queues[lane] = deque((reply, durable) for reply in replies)
         self._in_background(lane)
 
-    def deliver(self, lane: str, replies: Sequence[Reply], durable: Done) -> Coroutine[Any, Any, None]:
-        """To be awaited: send `replies` when they are durable, each once; what fails is tried again in the background.
+    def reserve(self, lane: str, replies: Sequence[Reply]) -> bool:
+        """Take the place of `replies` in their lane: `deliver` or `withdraw` follows, when it is known how they fare.
 
-        Their place in the lane is taken when this is called.
+        To be called as soon as they have their numbers: what is told meanwhile has higher ones, and must not overtake
+        them. False if others are on their way there: they go in the background then, see `deliver_soon`.
         """
-        queue = self._queues.get(lane)
-        if queue is not None:
-            queue.extend((reply, durable) for reply in replies)
-            return _nothing()
-        queue = self._queues[lane] = deque([(reply, durable) for reply in replies])
-        return self._first_tries(lane, queue)
+        if replies:
+            if lane in self._queues:
+                return False
+            self._queues[lane] = deque([(reply, None) for reply in replies])
+        return True
+
+    def withdraw(self, lane: str, replies: Sequence[Reply]) -> None:
+        """Give the place of `replies` up."""
+        if not replies:
+            return
+        queue = self._queues[lane]
+        for _ in replies:
+            queue.popleft()
+        if queue:
+            self._in_background(lane)
+        else:
+            del self._queues[lane]
+
+    def deliver(self, lane: str, replies: Sequence[Reply]) -> Coroutine[Any, Any, None] | None:
+        """Send `replies`, whose place is reserved, as far as nothing has to be waited for.
+
+        What is given is to be awaited: it sends the rest, each once; what fails is tried again in the background.
+        """
+        if not replies:
+            return None
+        queue = self._queues[lane]
+        for reply in replies:
+            if not self._send_nowait(reply):
+                return self._first_tries(lane, queue)
+            queue.popleft()
+        if queue:
+            self._in_background(lane)
+        else:
+            del self._queues[lane]
+        return None
+
+    def _send_nowait(self, reply: Reply) -> bool:
+        send = self._nowait.get(reply.address.channel)
+        if send is None:
+            return False
+        # For the lines of the channel.
+        turn_id.set(reply.seq)
+        try:
+            arrived = send(reply.address, reply.message, reply.key)
+        except Exception:  # as it is with `send`, which is tried next and told about
+            log.debug("reply %s could not be sent at once", reply.key, exc_info=True)
+            return False
+        if arrived is None:
+            return False
+        self._sent(reply, arrived)
+        return True
 
     async def _first_tries(self, lane: str, queue: deque[tuple[Reply, Done]]) -> None:
         try:
@@ -302,6 +351,10 @@ class Outbox:
         except Exception as exc:  # a channel's bug must not stop the lane's other replies for ever
             log.exception("channel %s failed to send reply %s", reply.address.channel, reply.key)
             return self._failed(reply, exc, along)
+        self._sent(reply, arrived, along)
+        return True
+
+    def _sent(self, reply: Reply, arrived: bool | None, along: Sequence[Reply] = ()) -> None:
         hit("sent")
         self.counts[reply.address.channel, "sent"] += 1
         if log.isEnabledFor(logging.DEBUG):
@@ -316,7 +369,6 @@ class Outbox:
             self._store.delivered(reply.lane, reply.id)
             for other in along:
                 self._store.delivered(other.lane, other.id)
-        return True
 
     def _failed(self, reply: Reply, exc: Exception, along: Sequence[Reply] = ()) -> bool:
         if reply.attempts >= MOST_ATTEMPTS:
@@ -354,10 +406,6 @@ class Outbox:
 def _take(queue: deque[tuple[Reply, Done]], count: int) -> None:
     for _ in range(count):
         queue.popleft()
-
-
-async def _nothing() -> None:
-    """Somebody else is at it."""
 
 
 async def _show(channel: str, shown: Awaitable[Any]) -> None:

@@ -45,7 +45,7 @@ class Receipt:
     """When it came, in seconds since the epoch by the bot's clock."""
     error: StoreError | None = None
     gathered: Sequence[Reply] = ()
-    """Replies of its turn that a crash left, for a channel that sends all replies of a turn together."""
+    """Replies of its turn that are recorded, for a channel that sends all replies of a turn together at its end."""
     cut: bool = False
     """It is a cancel that ended a running turn on arrival."""
 
@@ -199,6 +199,16 @@ class Outcome:
     secret: bool = False
     """The event's text must not stay anywhere: it is overwritten, in the inbox too."""
 
+    @property
+    def all_replies(self) -> list[Reply]:
+        """What goes out when it is on disk."""
+        gathered = self.receipt.gathered
+        return [*gathered, *self.replies] if gathered else self.replies
+
+
+Settled = Callable[[Outcome, StoreError | None], None]
+"""Told that a turn is on disk, or that it is not and never will be."""
+
 
 class Inbox(Protocol):
     """Events, from acceptance to done."""
@@ -209,6 +219,10 @@ class Inbox(Protocol):
 
     def commit(self, outcome: Outcome) -> Done:
         """End a turn: state, messages, replies and "this event is done" in one step."""
+        ...
+
+    def commit_soon(self, outcome: Outcome, settled: Settled) -> bool:
+        """The same for who does not wait for it: True if it is on disk already, else `settled` is called later."""
         ...
 
     def edit(self, receipt: Receipt) -> Done:
@@ -348,13 +362,14 @@ class Embedder(Protocol):
 class Sender(Protocol):
     """The outgoing side of a channel.
 
-    It may have as well: `keeps(address) -> bool`, False for a talker who is gone for good with the connection, so
-    that nothing is kept for later; `resumes = True` if it calls `Chatbot.resume` for every talker who arrives, so that
-    nothing need be sent to them before; `shows`, the names of what it can show ("choices", "forms"), or
-    `shows_to(address, what) -> bool` if that differs; `typing(address, on)`, the bot is at work, called after 300 ms,
-    every four seconds and at the end; `stream(address, key, text)`, to be awaited, how far an answer has grown;
-    `history(address, limit)` and `direct(address)`, to be awaited, the place's own messages and where to talk alone.
-    Forms and growing answers end in ordinary replies: `Message.question`, `.stream` and `.closes`.
+    It may have as well: `send_nowait(address, message, key) -> bool | None`, the same as `send` where nothing has to
+    be waited for, and None where `send` has to do it; `keeps(address) -> bool`, False for a talker who is gone for good
+    with the connection, so that nothing is kept for later; `resumes = True` if it calls `Chatbot.resume` for every
+    talker who arrives, so that nothing need be sent to them before; `shows`, the names of what it can show ("choices",
+    "forms"), or `shows_to(address, what) -> bool` if that differs; `typing(address, on)`, the bot is at work, called
+    after 300 ms, every four seconds and at the end; `stream(address, key, text)`, to be awaited, how far an answer has
+    grown; `history(address, limit)` and `direct(address)`, to be awaited, the place's own messages and where to talk
+    alone. Forms and growing answers end in ordinary replies: `Message.question`, `.stream` and `.closes`.
 
     With `gathers = True` it gets all replies of a turn together, when the turn has ended or waits for an answer:
     `send_all(address, messages, key)`, to be awaited, which is otherwise as `send`; `key` is that of the first one.

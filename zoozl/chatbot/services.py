@@ -11,7 +11,7 @@ from zoozl.chatbot.clock import Clock
 from zoozl.chatbot.dialogs import Dialogs
 from zoozl.chatbot.message import Address, Event
 from zoozl.chatbot.outbox import Outbox
-from zoozl.chatbot.ports import Receipt, Store
+from zoozl.chatbot.ports import Receipt, Settled, Store
 from zoozl.chatbot.router import Route, Router
 from zoozl.chatbot.watch import Watch
 from zoozl.chatbot.workers import Workers
@@ -58,3 +58,7 @@ class Services:
     queued: Callable[[Turn], list[Receipt]]
     """Take messages of the same talker that wait in the lane already."""
     new_run: Callable[..., Run]
+    hold: Callable[[str], None]
+    """Let a lane wait until the turn under way is on disk."""
+    settled: Settled
+    """Told then."""

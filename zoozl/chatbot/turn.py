@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from zoozl.chatbot import beginning, deciding, waiting
@@ -107,7 +107,7 @@ class Turn:
             await deciding.greet(self)
         else:
             await waiting.at_deadline(self, event)
-        await self._commit()
+        await self._end()
 
     def release(self) -> None:
         """Nobody has the floor."""
@@ -372,7 +372,7 @@ class Turn:
             self.greeted = True
             text = event.message.text
             await deciding.follow(self, await self.services.router.choose(text, self.subject, identity=event.identity))
-        await self._commit()
+        await self._end()
 
     def on_end(self, plugin: Plugin, conversation: Conversation, reason: str) -> None:
         """Tell the plugin that its dialog or subject is over, apart from the turn."""
@@ -487,7 +487,7 @@ class Turn:
                 self.on_end(run.plugin, run.package.conversation, run.ending or REASONS.get(ending, "done"))
         old = self.state
         self.subject, self.data, self.greeted = old.subject, old.data, True
-        await self._commit()
+        await self._end()
 
     def flush(self) -> None:
         """Record and send what was said so far, before the turn has ended."""
@@ -498,21 +498,15 @@ class Turn:
             # Clients take a reply for the end of it.
             self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
 
-    def _commit(self) -> Coroutine[Any, Any, None]:
-        """To be awaited."""
+    async def _end(self) -> None:
+        """Commit: whoever is told of it goes on from there."""
         self._stage = ENDING
         old, state = self.state, None
         if not self._known or (self.subject, self.data, self.greeted) != (old.subject, old.data, old.greeted):
             state = State(old.uuid, old.talker, self.subject, self.greeted, self.data)
-        if self.steps:
-            return self._commit_dialogs(state)
-        return self.answers.commit(state, self.marked, (), ())
-
-    async def _commit_dialogs(self, state: State | None) -> None:
-        try:
-            await self.answers.commit(state, self.marked, self.steps, self._closed())
-        finally:
-            self.services.dialogs.release(self.steps)
+        rest = self.answers.commit(state, self.marked, self.steps, self._closed() if self.steps else ())
+        if rest is not None:
+            await rest
 
     def _closed(self) -> tuple[str, ...]:
         """The ids of the questions that were open before this turn and are not any more."""

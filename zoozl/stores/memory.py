@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
 
 from zoozl.chatbot.message import Event, Message
-from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
+from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, Settled, State, Step
 from zoozl.stores.jsontext import dump_entries, load_entries
 
 WINDOW = 20
@@ -80,6 +80,11 @@ class Store:
         for step, entries in zip(outcome.steps, packed, strict=True):
             self._note(step, entries)
         return None
+
+    def commit_soon(self, outcome: Outcome, settled: Settled) -> bool:
+        """See Inbox."""
+        self.commit(outcome)
+        return True
 
     def _append(self, lane: str, talker: str, messages: Sequence[Message]) -> None:
         if lane not in self._states:

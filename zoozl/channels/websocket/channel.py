@@ -167,6 +167,10 @@ class Channel:
         """
         return self._replies.send(address, message, key)
 
+    def send_nowait(self, address: Address, message: Message, key: str) -> bool | None:
+        """The same if nothing has to be waited for, else None."""
+        return self._replies.send_nowait(address, message, key)
+
     def typing(self, address: Address, on: bool) -> None:
         """Show that the bot is at work, or not any more."""
         self._replies.typing(address, on)

@@ -19,6 +19,10 @@ class Markdown:
         self._to_html: Callable[[str], str] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="zoozl-html")
 
+    def html_nowait(self, text: str) -> str | None:
+        """A short text as HTML; None for one that has to be rendered aside."""
+        return self._to_html(text) if self._to_html is not None and len(text) <= SHORT else None
+
     async def html(self, texts: Sequence[str]) -> list[str]:
         """Each text as HTML; "" for what takes too long, and all "" if there is too much to render."""
         if self._to_html is not None and sum(map(len, texts)) <= SHORT:

@@ -31,16 +31,33 @@ class Replies:
         if connection is None or connection.socket.closed or not connection.ready:
             raise _gone(address)
         try:
-            if connection.behind:
-                await connection.catch_up()
-            if not connection.acks:
-                connection.put(encode(message))
+            if connection.acks:
+                await self._send_to(connection, message, int(key))
+            else:
+                await connection.write(encode(message))
                 connection.active = True
-                return True
-            await self._send_to(connection, message, int(key))
         except ConnectionError as exc:
             raise _gone(address) from exc
-        return False
+        return not connection.acks
+
+    def send_nowait(self, address: Address, message: Message, key: str) -> bool | None:
+        """The same for a short reply to a talker who is there, reads what is sent and has one connection; else None.
+
+        Raises ConnectionError, Undeliverable.
+        """
+        connection = self._single.get(address.talker) if not address.account else None
+        if connection is None or connection.socket.closed or not connection.ready or connection.behind:
+            return None
+        if not connection.acks:
+            connection.put(encode(message))
+        elif (seq := int(key)) > connection.sent:
+            html = self._markdown.html_nowait(shown(message))
+            if html is None:
+                return None
+            connection.put(encode(message, seq, html))
+            connection.sent = seq
+        connection.active = True
+        return not connection.acks
 
     async def _send_to(self, connection: Connection, message: Message, seq: int) -> None:
         """Write a reply unless the client has had it. Raises ConnectionError."""

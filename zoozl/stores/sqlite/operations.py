@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zoozl.chatbot.message import Address, Message
-from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Step
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, Settled, State, Step
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import codec
 from zoozl.stores.sqlite.bulk import delete, insert, update
@@ -229,11 +229,19 @@ class Edit(_Operation):
 class Commit(_Operation):
     """A turn ends."""
 
-    def __init__(self, store: Store, order: int, outcome: Outcome, done: asyncio.Future[None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        order: int,
+        outcome: Outcome,
+        done: asyncio.Future[None] | None = None,
+        settled: Settled | None = None,
+    ) -> None:
         self.store = store
         self.order = order
         self.outcome = outcome
         self.done = done
+        self.settled = settled
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """State, messages, replies, and the end of the event."""
@@ -262,10 +270,13 @@ class Commit(_Operation):
 
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
+        outcome = self.outcome
         if error is None:
-            outcome = self.outcome
             self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages, outcome.steps)
-        _settle(self.done, error)
+        if self.settled is not None:
+            self.settled(outcome, error)
+        else:
+            _settle(self.done, error)
 
 
 class Record(_Operation):

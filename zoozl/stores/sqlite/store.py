@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zoozl.chatbot.message import Event, Message
-from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, State, Step
+from zoozl.chatbot.ports import Dialog, Done, Entry, Loaded, Outcome, Receipt, Reply, Settled, State, Step
 from zoozl.stores.sqlite import codec, dialogs
 from zoozl.stores.sqlite.file import Lock, connect, highest_number, refuse_network
 from zoozl.stores.sqlite.heads import Heads
@@ -110,8 +110,14 @@ class Store:
         """See Inbox."""
         done = self._loop.create_future()
         self._order += 1
-        self._writer.submit(Commit(self, self._order, outcome, done))
+        self._writer.submit(Commit(self, self._order, outcome, done=done))
         return done
+
+    def commit_soon(self, outcome: Outcome, settled: Settled) -> bool:
+        """See Inbox."""
+        self._order += 1
+        self._writer.submit(Commit(self, self._order, outcome, settled=settled))
+        return False
 
     def edit(self, receipt: Receipt) -> Done:
         """See Inbox."""

@@ -91,7 +91,7 @@ class Writer:
     def submit(self, operation: Operation) -> None:
         """Do it as soon as possible, after everything that was submitted before."""
         if self._closed:
-            operation.settle(StoreError("the store is closed"))
+            self._loop.call_soon(operation.settle, StoreError("the store is closed"))
             return
         self._pending.append(operation)
         if not self._busy and not self._waiting:
