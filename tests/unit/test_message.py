@@ -26,7 +26,7 @@ def test_the_parts_of_a_message_may_be_changed():
     assert [(part.text, part.consumed) for part in message.parts] == [("text", True), ("more", False)]
     assert message.text == "text more"
     message.parts = [MessagePart("other")]
-    assert (message.text, message.plain, message.size) == ("other", "other", 5)
+    assert (message.text, message.plain(), message.size()) == ("other", "other", 5)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_the_parts_of_a_message_may_be_changed():
     ],
 )
 def test_a_message_is_plain_if_it_is_nothing_but_a_text(parts):
-    assert Message(parts).plain is None
-    assert Message("a").plain == Message([MessagePart("a")]).plain == "a"
+    assert Message(parts).plain() is None
+    assert Message("a").plain() == Message([MessagePart("a")]).plain() == "a"
 
 
 def test_a_message_is_the_same_before_and_after_its_parts_were_asked_for():

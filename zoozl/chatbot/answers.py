@@ -78,24 +78,26 @@ class Answers:
         `closes` are the ids of the questions that are no longer open. What is given is to be awaited by the task
         of the lane. None: there is nothing to wait for, all is done, or the lane is held and needs no task to go on.
         """
-        outcome = Outcome(self._receipt, state, [], [], marked, steps, self.also, self.secret)
-        return self._commit_with_early(outcome, closes) if self._early else self._commit(outcome, closes)
+        if self._early:
+            return self._commit_with_early(state, marked, steps, closes)
+        replies, lines = self._unrecorded(closes)
+        return self._commit(Outcome(self._receipt, state, lines, replies, marked, steps, self.also, self.secret))
 
-    async def _commit_with_early(self, outcome: Outcome, closes: tuple[str, ...]) -> None:
-        held, outcome.messages = await self._held()
+    async def _commit_with_early(
+        self, state: State | None, marked: Sequence[Message], steps: Sequence[Step], closes: tuple[str, ...]
+    ) -> None:
+        receipt = self._receipt
+        held, held_lines = await self._held()
         if held:
-            self._receipt.gathered = [reply for reply in self._receipt.gathered if reply not in held]
-            outcome.replies = held
-        if (rest := self._commit(outcome, closes)) is not None:
+            receipt.gathered = [reply for reply in receipt.gathered if reply not in held]
+        replies, lines = self._unrecorded(closes)
+        replies, lines = held + replies, held_lines + lines
+        rest = self._commit(Outcome(receipt, state, lines, replies, marked, steps, self.also, self.secret))
+        if rest is not None:
             await rest
 
-    def _commit(self, outcome: Outcome, closes: tuple[str, ...]) -> Coroutine[Any, Any, None] | None:
-        replies, lines = self._unrecorded()
-        if closes and replies:
-            replies[0].message.closes = closes
-        outcome.replies += replies
-        outcome.messages += lines
-        services, lane, replies = self._services, self._receipt.lane, outcome.all_replies
+    def _commit(self, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
+        services, lane, replies = self._services, outcome.receipt.lane, outcome.all_replies()
         if not services.outbox.reserve(lane, replies):
             return commit_behind(services, outcome)
         try:
@@ -124,8 +126,8 @@ class Answers:
         _number_anew(self._services.store, held)
         return held, lines
 
-    def _unrecorded(self) -> tuple[list[Reply], list[Message]]:
-        """Replies that were not recorded yet, and the lines that they add to the history."""
+    def _unrecorded(self, closes: tuple[str, ...] = ()) -> tuple[list[Reply], list[Message]]:
+        """Replies that were not recorded yet, the first with what it `closes`, and the lines that the history gets."""
         first = self._recorded
         # A copy: a plugin in a thread may be adding to it.
         said = self._said[first:]
@@ -142,6 +144,8 @@ class Answers:
                 replies.append(
                     Reply(store.next_number(), receipt.seq, n, receipt.lane, event.address, message, 0, kept)
                 )
+            if closes:
+                said[0].closes = closes
         # The talker's own line comes before the first answer, once.
         if event.kind == "message" and not receipt.archived:
             receipt.archived = True
@@ -197,6 +201,6 @@ async def commit_again(services: Services, outcome: Outcome, error: StoreError) 
 async def _commit(services: Services, outcome: Outcome) -> None:
     done = services.store.commit(outcome)
     # Their place is taken with their numbers; if they are not recorded, they are not sent.
-    services.outbox.deliver_soon(outcome.receipt.lane, outcome.all_replies, done)
+    services.outbox.deliver_soon(outcome.receipt.lane, outcome.all_replies(), done)
     if done is not None:
         await done

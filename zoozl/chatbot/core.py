@@ -371,7 +371,7 @@ class Chatbot:
         """A turn that nobody waits for is on disk, or could not be put there; its lane goes on."""
         if not self._lanes.is_open:
             return
-        lane, replies = outcome.receipt.lane, outcome.all_replies
+        lane, replies = outcome.receipt.lane, outcome.all_replies()
         rest = None
         try:
             if error is None:

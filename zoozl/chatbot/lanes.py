@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -24,9 +23,8 @@ class _Lane:
     """The events that are at work, whichever task ends that."""
     held = False
     """They are not done when the task comes back: `go_on` follows."""
-
-    def __init__(self, first: Receipt) -> None:
-        self.queue = deque((first,))
+    queue: list[Receipt]
+    """The events behind them. It is short, and made for nearly every message: a deque is ten times as large."""
 
 
 class Lanes:
@@ -40,17 +38,13 @@ class Lanes:
         self._number = number
         self._lanes: dict[str, _Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self.is_open = True
+        """False when they are closed."""
         self.left: set[asyncio.Task[None]] = set()
         """Tasks that do not end although they were cancelled."""
         self._ends: dict[int, asyncio.Event] = {}
         self._idle = asyncio.Event()
         self._idle.set()
-
-    @property
-    def is_open(self) -> bool:
-        """False when it was closed."""
-        return not self._closed
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -64,14 +58,15 @@ class Lanes:
         if lane is None:
             if len(self._lanes) >= self._number:
                 raise Overloaded("too many conversations are busy, try again later")
-        elif len(lane.queue) >= self._depth or sum(r.event.message.size for r in lane.queue) > MOST_BYTES:
+        elif len(lane.queue) >= self._depth or sum(r.event.message.size() for r in lane.queue) > MOST_BYTES:
             raise Overloaded("too many messages are waiting for an answer, try again later")
 
     def submit(self, receipt: Receipt) -> None:
         """Put a receipt at the end of its lane, room or not: `check` comes before accepting."""
         lane = self._lanes.get(receipt.lane)
         if lane is None:
-            lane = self._lanes[receipt.lane] = _Lane(receipt)
+            lane = self._lanes[receipt.lane] = _Lane()
+            lane.queue = [receipt]
             self._idle.clear()
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
@@ -86,7 +81,7 @@ class Lanes:
 
     def go_on(self, key: str, rest: Coroutine[Any, Any, None] | None = None) -> None:
         """What a lane was held for has happened. What is under way is done, but for `rest`."""
-        if self._closed:
+        if not self.is_open:
             if rest is not None:
                 rest.close()
             return
@@ -117,7 +112,7 @@ class Lanes:
         """Let the work that is going on have the next events of its lane, too, as long as they are of a kind."""
         lane, taken = self._lanes.get(key), []
         while lane is not None and lane.queue and which(lane.queue[0]):
-            receipt = lane.queue.popleft()
+            receipt = lane.queue.pop(0)
             taken.append(receipt)
         if lane is not None:
             lane.under_way = [*lane.under_way, *taken]
@@ -134,7 +129,7 @@ class Lanes:
                 if first is not None:
                     work, first = first, None
                 else:
-                    receipt = lane.queue.popleft()
+                    receipt = lane.queue.pop(0)
                     lane.under_way = (receipt,)
                     work = self._work(receipt)
                 me = lane.task
@@ -187,7 +182,7 @@ class Lanes:
 
     async def close(self) -> None:
         """Cut what is running; events that have not ended stay in the inbox."""
-        self._closed = True
+        self.is_open = False
         tasks = {lane.task for lane in self._lanes.values() if lane.task is not None} | self.left
         for task in tasks:
             task.cancel()

@@ -107,7 +107,6 @@ class Message:
         sent = self._sent
         return sent.timestamp() if isinstance(sent, datetime) else sent
 
-    @property
     def size(self) -> int:
         """Characters of its texts and bytes of its files, for keeping memory within bounds."""
         content = self._content
@@ -129,7 +128,6 @@ class Message:
     def __repr__(self) -> str:
         return f"Message({self.parts!r}, author={self.author!r}, from_bot={self.from_bot})"
 
-    @property
     def plain(self) -> str | None:
         """Its text if it is nothing but a text, else None."""
         content = self._content

@@ -51,7 +51,8 @@ class Outbox:
         self._gathering: set[str] = set()
         self.resumed: set[str] = set()
         """Channels whose talkers are sent what waits when they arrive, and not before."""
-        self._queues: dict[str, deque[tuple[Reply, Done]]] = {}
+        # Lists: they are short, and made for nearly every message.
+        self._queues: dict[str, list[tuple[Reply, Done]]] = {}
         # Ids only: the store has the rest, and there may be many of a client that does not acknowledge.
         self._unconfirmed: dict[str, deque[int]] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -153,7 +154,7 @@ class Outbox:
         if queue is not None:
             queue.extend((reply, durable) for reply in replies)
             return
-        self._queues[lane] = deque((reply, durable) for reply in replies)
+        self._queues[lane] = [(reply, durable) for reply in replies]
         self._in_background(lane)
 
     def reserve(self, lane: str, replies: Sequence[Reply]) -> bool:
@@ -165,7 +166,7 @@ class Outbox:
         if replies:
             if lane in self._queues:
                 return False
-            self._queues[lane] = deque([(reply, None) for reply in replies])
+            self._queues[lane] = [(reply, None) for reply in replies]
         return True
 
     def withdraw(self, lane: str, replies: Sequence[Reply]) -> None:
@@ -173,8 +174,7 @@ class Outbox:
         if not replies:
             return
         queue = self._queues[lane]
-        for _ in replies:
-            queue.popleft()
+        del queue[: len(replies)]
         if queue:
             self._in_background(lane)
         else:
@@ -191,7 +191,7 @@ class Outbox:
         for reply in replies:
             if not self._send_nowait(reply):
                 return self._first_tries(lane, queue)
-            queue.popleft()
+            queue.pop(0)
         if queue:
             self._in_background(lane)
         else:
@@ -214,16 +214,14 @@ class Outbox:
         self._sent(reply, arrived)
         return True
 
-    async def _first_tries(self, lane: str, queue: deque[tuple[Reply, Done]]) -> None:
+    async def _first_tries(self, lane: str, queue: list[tuple[Reply, Done]]) -> None:
         try:
             while queue:
                 along = self._along(queue) if self._gathering else ()
                 reply, durable = queue[0]
                 if not await self._try(reply, durable, along):
                     break
-                queue.popleft()
-                if along:
-                    _take(queue, len(along))
+                del queue[: 1 + len(along)]
         except Away:
             # They are recorded; `resume` reads them again.
             queue.clear()
@@ -241,7 +239,7 @@ class Outbox:
         while lane in self._queues:  # noqa: ASYNC110 - rare and short; an event would be made for every message
             # Somebody is at the last connection still; it ends with an error, or with the reply delivered.
             await asyncio.sleep(0.01)
-        queue: deque[tuple[Reply, Done]] = deque()
+        queue: list[tuple[Reply, Done]] = []
         self._queues[lane] = queue
         ready()
         self._unconfirmed.pop(lane, None)
@@ -290,7 +288,7 @@ class Outbox:
                 while not await self._try(reply, durable, along):
                     durable = None
                     await asyncio.sleep(self._delay(reply))
-                _take(queue, 1 + len(along))
+                del queue[: 1 + len(along)]
         except Away:
             pass  # they are recorded; `resume` reads them again
         finally:
@@ -314,7 +312,7 @@ class Outbox:
             return False
         return True
 
-    def _along(self, queue: deque[tuple[Reply, Done]]) -> Sequence[Reply]:
+    def _along(self, queue: list[tuple[Reply, Done]]) -> Sequence[Reply]:
         """The replies that go together with the first one: the others of its turn, if its channel gathers them."""
         first = queue[0][0]
         if first.address.channel not in self._gathering:
@@ -401,11 +399,6 @@ class Outbox:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
-
-
-def _take(queue: deque[tuple[Reply, Done]], count: int) -> None:
-    for _ in range(count):
-        queue.popleft()
 
 
 async def _show(channel: str, shown: Awaitable[Any]) -> None:

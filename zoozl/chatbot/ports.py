@@ -199,7 +199,6 @@ class Outcome:
     secret: bool = False
     """The event's text must not stay anywhere: it is overwritten, in the inbox too."""
 
-    @property
     def all_replies(self) -> list[Reply]:
         """What goes out when it is on disk."""
         gathered = self.receipt.gathered

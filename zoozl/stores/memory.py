@@ -98,7 +98,7 @@ class Store:
             self._forget_oldest()
         size = 0
         for message in messages:
-            size += message.size
+            size += message.size()
         if size > LARGE:
             self._large[lane] = self._large.get(lane, 0) + size
             self._large_bytes += size

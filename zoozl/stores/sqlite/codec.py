@@ -45,7 +45,7 @@ def _unicode(text: str) -> str:
 
 def plain_text(message: Message) -> str | None:
     """The text of a message that is nothing else, None for one with files or several parts."""
-    text = message.plain
+    text = message.plain()
     return text if text is None or text.isascii() else _unicode(text)
 
 

@@ -25,6 +25,7 @@ T = TypeVar("T")
 TOUCH = 3600.0
 
 CONVERSATION = "conversation (id, lane, uuid, channel, talker, subject, greeted, data, at)"
+TEXT = "message (id, conversation, earlier, n, seq, talker, from_bot, author, at, platform_id, text)"
 REPLACES = (
     "ON CONFLICT (lane) DO UPDATE SET uuid = excluded.uuid, talker = excluded.talker, subject = excluded.subject,"
     " greeted = excluded.greeted, data = excluded.data, at = excluded.at"
@@ -34,13 +35,27 @@ REPLACES = (
 class Batch:
     """Rows of all operations of a transaction, table by table."""
 
-    __slots__ = ("conversations", "delivered", "done", "heads", "inbox", "messages", "moved", "now", "outbox", "steps")
+    __slots__ = (
+        "conversations",
+        "delivered",
+        "done",
+        "heads",
+        "inbox",
+        "messages",
+        "moved",
+        "now",
+        "outbox",
+        "steps",
+        "texts",
+    )
 
     def __init__(self, heads: Heads) -> None:
         heads.trim()
         self.heads = heads
         self.now = time.time()
         self.inbox: dict[int, Receipt] = {}
+        self.texts: list[tuple[Any, ...]] = []
+        """Messages that are nothing but a text."""
         self.messages: list[tuple[Any, ...]] = []
         self.moved: dict[str, Head] = {}
         self.conversations: dict[str, tuple[Any, ...]] = {}
@@ -61,10 +76,11 @@ class Batch:
         if self.conversations:
             insert(db, CONVERSATION, list(self.conversations.values()), REPLACES)
             self.conversations = {}
-        if self.messages:
+        if self.moved:
+            insert(db, TEXT, self.texts)
             insert(db, "message", self.messages)
             update(db, "conversation", ("last",), [(head.conversation, head.last) for head in self.moved.values()])
-            self.messages, self.moved = [], {}
+            self.texts, self.messages, self.moved = [], [], {}
         if self.outbox:
             insert(db, "outbox (id, seq, n, lane, talker, address, message, at)", self.outbox)
             self.outbox = []
@@ -102,11 +118,14 @@ class Batch:
         conversation, last, n = head.conversation, head.last, head.n
         for m in messages:
             text = codec.plain_text(m)
-            parts = None if text is not None else codec.dump_parts(m.parts)
             row, n = self.heads.next_message(), n + 1
-            self.messages.append(
-                (row, conversation, last, n, seq, talker, m.from_bot, m.author, m.timestamp, m.id, text or "", parts)
-            )
+            # Neither a bool nor None: for these sqlite3 looks for an adapter each time, which takes longer than the
+            # whole of their row.
+            fields = (row, conversation, last, n, seq, talker, 1 if m.from_bot else 0, m.author, m.timestamp, m.id)
+            if text is not None:
+                self.texts.append((*fields, text))
+            else:
+                self.messages.append((*fields, "", codec.dump_parts(m.parts)))
             m.row = last = row
         if messages:
             head.last, head.n = last, n

@@ -286,7 +286,7 @@ class Store:
     def _remember(self, kept: _Kept, messages: Sequence[Message]) -> None:
         kept.messages.extend(messages)
         for message in messages:
-            if (size := message.size) > LARGE:
+            if (size := message.size()) > LARGE:
                 kept.large += size
                 self._kept_bytes += size
 
