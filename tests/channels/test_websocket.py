@@ -50,6 +50,19 @@ async def test_answers_come_in_the_order_of_the_questions(url):
         assert [(await said(socket))["text"] for _ in range(50)] == [f"echo {n}" for n in range(50)]
 
 
+async def test_a_short_message_does_not_overtake_a_long_one(url):
+    texts = [
+        f"{number} {'x' * size}" for number, size in enumerate([1, 200, 1, 70_000, 1, 1, 90, 95, 100, 105, 110, 1])
+    ]
+    async with connect(url) as socket:
+        await greeted(socket)
+        for text in texts:
+            await socket.send(json.dumps({"text": text}))
+        assert [(await said(socket))["text"] for _ in texts] == [f"echo {text}" for text in texts]
+        for text in texts:
+            assert (await ask(socket, text))["text"] == f"echo {text}"
+
+
 async def test_every_connection_is_a_talker_of_its_own(url):
     async with connect(url) as one, connect(url) as other:
         await greeted(one)

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from zoozl.channels.bucket import Bucket
+from zoozl.channels.websocket import wire
 from zoozl.channels.websocket.encode import encode_ack, encode_error
 from zoozl.channels.websocket.inbound import Inlet, Partials
 from zoozl.chatbot.identity import Identity
@@ -17,6 +18,7 @@ from zoozl.chatbot.message import Address
 from zoozl.errors import StoreError
 from zoozl.failpoints import hit
 
+TEXT = WSMsgType.TEXT
 NOT_KEPT = "the message could not be kept, try again later"
 CLOSE_TIMEOUT = 2.0
 # A client that has to catch up reads at least so many bytes in so many seconds.
@@ -89,8 +91,13 @@ class Connection:
                 left, until = now, loop.time() + SLOW
             await asyncio.sleep(LOOK)
 
-    def put(self, frame: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
+    def put(self, frame: bytes, kind: WSMsgType = TEXT) -> None:
         """Hand a frame to the transport. Raises ConnectionError if the client has gone."""
+        if kind is TEXT:
+            if self.socket.closed or self._transport.is_closing():
+                raise ConnectionResetError("the client has gone")
+            self._transport.write(wire.text(frame))
+            return
         writing = self.socket.send_frame(frame, kind)
         try:
             # Without compression and with no limit of aiohttp's own it never waits, and so needs no task.
@@ -100,13 +107,13 @@ class Connection:
         writing.close()
         raise RuntimeError("aiohttp waits although it has no reason to")
 
-    async def write(self, frame: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
+    async def write(self, frame: bytes, kind: WSMsgType = TEXT) -> None:
         """Send a frame; wait if the client is behind. Raises ConnectionError if it has gone."""
         if self.behind:
             await self.catch_up()
         self.put(frame, kind)
 
-    def put_anyway(self, frame: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
+    def put_anyway(self, frame: bytes, kind: WSMsgType = TEXT) -> None:
         """Send a frame without waiting, and without complaint if the client has gone; if it is far behind, it goes."""
         if self._transport.get_write_buffer_size() > 4 * self._backlog:
             self.abort()

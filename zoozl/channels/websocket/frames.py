@@ -79,7 +79,7 @@ def _words(value: str | float | None) -> str:
     return str(value)
 
 
-def decode(frame: str) -> Message | Answer | Hello | Auth | Ack | Listing:
+def decode(frame: str | bytes) -> Message | Answer | Hello | Auth | Ack | Listing:
     """A text frame: {"text", "files"?, "id"?} is a message, whose `id` is "" for a plain client. Raises FrameError."""
     try:
         packet = orjson.loads(frame)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+from zoozl.channels.websocket import wire
+
 log = logging.getLogger(__name__)
 
 # Seconds between two lines in the log about the same.
@@ -83,6 +85,7 @@ class Inlet(asyncio.BufferedProtocol):
         "_skip",
         "_transport",
         "before",
+        "hear",
         "heard",
         "unfinished",
     )
@@ -108,6 +111,8 @@ class Inlet(asyncio.BufferedProtocol):
         """The same at the last look."""
         self.heard = True
         """Whether anything came; set to False by whoever asks."""
+        self.hear: Callable[[bytes], bool] | None = None
+        """Offered a short text that comes alone, while somebody waits for it: True if that is all there is to do."""
 
     def cut(self) -> None:
         """End the connection at once."""
@@ -122,15 +127,11 @@ class Inlet(asyncio.BufferedProtocol):
         self.heard = True
         data = bytes(BUFFER[:nbytes])
         if (
-            data[0] == 0x81
-            and 6 <= nbytes < 132
-            and nbytes == data[1] - 0x80 + 6
-            and not (self._held or self._skip or self.unfinished)
-            and self._queued < MOST_FRAMES
+            self.hear is not None
+            and not (self._queued or self._held or self._skip or self.unfinished)
+            and (text := wire.short_text(data)) is not None
+            and self.hear(text)
         ):
-            # One short text, masked and whole: what nearly everybody sends. `_count` would find the same.
-            self._queued += 1
-            self._feed(data)
             return
         if self._held:
             self._held += data

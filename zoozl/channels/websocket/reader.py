@@ -44,12 +44,14 @@ class Reader:
 
     async def read(self, connection: Connection) -> None:
         """Read until the connection ends."""
-        receive, taken, bot = connection.socket.receive, connection.inlet.taken, self._bot
-        text = WSMsgType.TEXT
+        receive, inlet, bot = connection.socket.receive, connection.inlet, self._bot
+        text, hear = WSMsgType.TEXT, partial(self._hear_at_once, connection)
         streak = 0
         while True:
+            inlet.hear = hear
             frame = await receive()
-            taken()
+            inlet.hear = None
+            inlet.taken()
             streak += 1
             if streak == STREAK:
                 # Frames that are there already are received without waiting: nobody else would have a turn.
@@ -87,6 +89,20 @@ class Reader:
                 await connection.calm()
             else:
                 return
+
+    def _hear_at_once(self, connection: Connection, text: bytes) -> bool:
+        """What `read` does with a message, if it can be done without waiting; else False, and nothing has happened."""
+        if self._bot.busy >= CROWD or connection.bucket is not None:
+            return False
+        try:
+            what = decode(text)
+            if type(what) is not Message:
+                return False
+            self._hear(connection, what)
+        except (FrameError, auth.Refused):
+            return False
+        connection.spoke = True
+        return True
 
     def _crowded(self) -> bool:
         return self._bot.busy >= CROWD
