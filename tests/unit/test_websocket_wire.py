@@ -14,23 +14,24 @@ def test_a_short_text_is_read(payload):
     assert wire.short_text(Frame(Opcode.TEXT, payload).serialize(mask=True)) == payload
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x81",
-        Frame(Opcode.TEXT, b"hello").serialize(mask=False),
-        Frame(Opcode.TEXT, b"x" * 126).serialize(mask=True),
-        Frame(Opcode.BINARY, b"hello").serialize(mask=True),
-        Frame(Opcode.PING, b"hello").serialize(mask=True),
-        Frame(Opcode.TEXT, b"hello", fin=False).serialize(mask=True),
-        b"\xc1" + Frame(Opcode.TEXT, b"hello").serialize(mask=True)[1:],
-        Frame(Opcode.TEXT, b"hello").serialize(mask=True)[:-1],
-        Frame(Opcode.TEXT, b"hello").serialize(mask=True) * 2,
-    ],
-)
-def test_what_is_anything_else_is_left_to_others(data):
-    assert wire.short_text(data) is None
+HELLO = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
+OTHERS = {
+    "nothing": b"",
+    "a byte": b"\x81",
+    "without a mask": Frame(Opcode.TEXT, b"hello").serialize(mask=False),
+    "long": Frame(Opcode.TEXT, b"x" * 126).serialize(mask=True),
+    "binary": Frame(Opcode.BINARY, b"hello").serialize(mask=True),
+    "ping": Frame(Opcode.PING, b"hello").serialize(mask=True),
+    "a fragment": Frame(Opcode.TEXT, b"hello", fin=False).serialize(mask=True),
+    "a reserved bit": b"\xc1" + HELLO[1:],
+    "a part": HELLO[:-1],
+    "two": HELLO * 2,
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_is_anything_else_is_left_to_others(what):
+    assert wire.short_text(OTHERS[what]) is None
 
 
 @given(st.binary(max_size=300))
