@@ -6,6 +6,7 @@ from zoozl.chatbot import Interface
 from zoozl.chatbot.clock import VirtualClock
 from zoozl.errors import AskTimeout, DialogEnded
 from zoozl.stores.memory import Store as MemoryStore
+from zoozl.stores.sqlite import Store as SqliteStore
 from zoozl.testing import Bot
 
 
@@ -390,7 +391,8 @@ async def test_cleaning_up_comes_to_a_dialog_that_was_started_anew():
     assert await bot.say("/pending") == ["Nothing is waiting for your answer."]
 
 
-async def test_a_coroutine_that_was_let_go_cannot_act():
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_coroutine_that_was_let_go_cannot_act(tmp_path, durable):
     acted = []
 
     class Acts(Interface):
@@ -403,8 +405,8 @@ async def test_a_coroutine_that_was_let_go_cannot_act():
                 package.callback("from finally")
                 acted.append(package.conversation.talker)
 
-    store = MemoryStore()
-    async with Bot(Acts, store=store, kept_dialogs=1) as bot:
+    store = await SqliteStore.open(tmp_path / "zoozl.db") if durable else MemoryStore()
+    async with Bot(Acts, store=store, kept_dialogs=1, restarts=False) as bot:
         await bot.say("/acts", "anna")
         await bot.say("/acts", "bert")
         assert acted == ["anna"]

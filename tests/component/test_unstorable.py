@@ -9,6 +9,7 @@ import pytest
 
 from zoozl.chatbot import Interface, Message, MessagePart
 from zoozl.chatbot.question import Field, Form
+from zoozl.errors import Unstorable
 from zoozl.stores.memory import Store as MemoryStore
 from zoozl.stores.sqlite import Store as SqliteStore
 from zoozl.testing import Bot
@@ -199,3 +200,19 @@ async def test_a_step_in_a_validate_is_refused_at_once(caplog):
         await bot.say("/judge")
         assert await bot.say("this") == [SORRY]
     assert "not in a validate" in caplog.text
+
+
+class RefusesOne(MemoryStore):
+    refused = False
+
+    def commit_soon(self, outcome, settled):
+        if not self.refused:
+            self.refused = True
+            raise Unstorable("not this")
+        return super().commit_soon(outcome, settled)
+
+
+async def test_what_is_refused_at_once_leaves_its_lane_to_others():
+    async with Bot(Echo, store=RefusesOne(), restarts=False) as bot:
+        assert await bot.say("/echo") == [SORRY]
+        assert await bot.say("/echo") == ["You said: /echo"]

@@ -172,6 +172,52 @@ async def test_a_turn_that_is_not_recorded_gives_up_its_place():
     assert not outbox.busy("lane")
 
 
+async def test_who_comes_back_is_next_in_a_busy_lane():
+    sender = Sender()
+    sender.send_nowait = lambda address, message, key: sender.sent.append((key, message.text)) or True
+    outbox = outbox_with(sender)
+    outbox.connect({"c": sender})
+    assert outbox.reserve("lane", replies("a"))
+    came = []
+    gone, *others = (asyncio.ensure_future(outbox.resume("lane", 0, lambda: came.append(None))) for _ in range(3))
+    await asyncio.sleep(0)
+    gone.cancel()
+    outbox.deliver("lane", replies("a"))
+    assert not outbox.reserve("lane", replies("b", seq=2)), "it is not free, however busy it is"
+    outbox.deliver_soon("lane", replies("b", seq=2), None)
+    assert not came
+    await asyncio.wait(others, timeout=10)
+    assert len(came) == 2
+    await outbox.join()
+    assert [text for _, text in sender.sent] == ["a", "b"]
+    assert not outbox.busy("lane")
+    assert not outbox._arriving
+
+
+async def test_one_who_leaves_as_it_is_his_turn_gives_it_to_the_next():
+    outbox = outbox_with(Sender())
+    outbox.reserve("lane", replies("a"))
+    resuming = asyncio.ensure_future(outbox.resume("lane", 0, lambda: None))
+    await asyncio.sleep(0)
+    outbox.withdraw("lane", replies("a"))
+    outbox.deliver_soon("lane", replies("told", seq=2), None)
+    resuming.cancel()
+    await asyncio.wait([resuming])
+    await outbox.join()
+    assert outbox.senders["c"].sent == [("20", "told")]
+    assert not outbox.busy("lane")
+
+
+async def test_a_channel_that_is_replaced_sends_nothing_more():
+    old, new = Sender(), Sender()
+    old.send_nowait = lambda address, message, key: old.sent.append(message.text) or True
+    outbox = outbox_with(old)
+    outbox.connect({"c": old})
+    outbox.connect({"c": new})
+    await deliver(outbox, "lane", replies("a"))
+    assert (old.sent, new.sent) == ([], [("10", "a")])
+
+
 @pytest.mark.parametrize("answer", [None, ConnectionError("gone"), KeyError("bug")])
 async def test_what_cannot_be_sent_at_once_is_sent_the_other_way(answer):
     def send_nowait(address, message, key):

@@ -371,6 +371,7 @@ class Chatbot:
         """A turn that nobody waits for is on disk, or could not be put there; its lane goes on."""
         if not self._lanes.is_open:
             return
+        turn_id.set(outcome.receipt.seq)
         lane, replies = outcome.receipt.lane, outcome.all_replies()
         rest = None
         try:
@@ -385,7 +386,6 @@ class Chatbot:
                 self._dialogs.release(outcome.steps)
 
     async def _commit_again(self, outcome: Outcome, error: StoreError) -> None:
-        turn_id.set(outcome.receipt.seq)
         try:
             await answers.commit_again(self._services, outcome, error)
         except Exception as exc:  # the edge: what is wrong with one event must not stop its lane
@@ -415,9 +415,9 @@ class Chatbot:
         address, number = receipt.event.address, self._store.next_number()
         reply = Reply(number, receipt.seq, answers.MOST + 1, receipt.lane, address, apology)
         dialogs = {step.dialog.id: step.dialog for step in touched}
-        steps = [Step(dialog, ended=True) for dialog in dialogs.values()]
-        for number in dialogs:
-            if (run := self._dialogs.take(number)) is not None:
+        steps = [Step(last, ended=True) for last in dialogs.values()]
+        for dialog in dialogs:
+            if (run := self._dialogs.take(dialog)) is not None:
                 run.detach()
         outcome = Outcome(receipt, None, [apology], [reply], steps=steps, secret=secret)
         await answers.commit_behind(self._services, outcome)

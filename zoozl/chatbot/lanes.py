@@ -23,8 +23,10 @@ class _Lane:
     """The events that are at work, whichever task ends that."""
     held = False
     """They are not done when the task comes back: `go_on` follows."""
-    queue: list[Receipt]
-    """The events behind them. It is short, and made for nearly every message: a deque is ten times as large."""
+
+    def __init__(self, first: Receipt) -> None:
+        # Short, and made for nearly every message: a deque is ten times as large.
+        self.queue = [first]
 
 
 class Lanes:
@@ -65,8 +67,7 @@ class Lanes:
         """Put a receipt at the end of its lane, room or not: `check` comes before accepting."""
         lane = self._lanes.get(receipt.lane)
         if lane is None:
-            lane = self._lanes[receipt.lane] = _Lane()
-            lane.queue = [receipt]
+            lane = self._lanes[receipt.lane] = _Lane(receipt)
             self._idle.clear()
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
@@ -81,10 +82,6 @@ class Lanes:
 
     def go_on(self, key: str, rest: Coroutine[Any, Any, None] | None = None) -> None:
         """What a lane was held for has happened. What is under way is done, but for `rest`."""
-        if not self.is_open:
-            if rest is not None:
-                rest.close()
-            return
         lane = self._lanes[key]
         lane.held = False
         if rest is None:

@@ -34,7 +34,7 @@ JUST_NOW = 60.0
 class Outbox:
     """Every reply goes through here, and none overtakes another of its lane.
 
-    The first try is made by the lane itself, so that a slow platform slows down only the conversation that
+    A turn's first try is made where its lane goes on, so that a slow platform slows down only the conversation that
     talks to it; what fails is retried in the background, and later replies of the lane queue behind it.
     """
 
@@ -51,6 +51,8 @@ class Outbox:
         self._gathering: set[str] = set()
         self.resumed: set[str] = set()
         """Channels whose talkers are sent what waits when they arrive, and not before."""
+        self._arriving: dict[str, list[asyncio.Future[None]]] = {}
+        """Who resumes and waits for the place of a lane."""
         # Lists: they are short, and made for nearly every message.
         self._queues: dict[str, list[tuple[Reply, Done]]] = {}
         # Ids only: the store has the rest, and there may be many of a client that does not acknowledge.
@@ -71,10 +73,11 @@ class Outbox:
         for name, sender in senders.items():
             if (keeps := getattr(sender, "keeps", None)) is not None:
                 self._keeps[name] = keeps
-            if (nowait := getattr(sender, "send_nowait", None)) is not None:
-                self._nowait[name] = nowait
+            self._nowait.pop(name, None)
             if getattr(sender, "gathers", False):
                 self._gathering.add(name)
+            elif (nowait := getattr(sender, "send_nowait", None)) is not None:
+                self._nowait[name] = nowait
             if getattr(sender, "resumes", False):
                 self.resumed.add(name)
 
@@ -173,12 +176,8 @@ class Outbox:
         """Give the place of `replies` up."""
         if not replies:
             return
-        queue = self._queues[lane]
-        del queue[: len(replies)]
-        if queue:
-            self._in_background(lane)
-        else:
-            del self._queues[lane]
+        del self._queues[lane][: len(replies)]
+        self._leave(lane)
 
     def deliver(self, lane: str, replies: Sequence[Reply]) -> Coroutine[Any, Any, None] | None:
         """Send `replies`, whose place is reserved, as far as nothing has to be waited for.
@@ -192,18 +191,13 @@ class Outbox:
             if not self._send_nowait(reply):
                 return self._first_tries(lane, queue)
             queue.pop(0)
-        if queue:
-            self._in_background(lane)
-        else:
-            del self._queues[lane]
+        self._leave(lane)
         return None
 
     def _send_nowait(self, reply: Reply) -> bool:
         send = self._nowait.get(reply.address.channel)
         if send is None:
             return False
-        # For the lines of the channel.
-        turn_id.set(reply.seq)
         try:
             arrived = send(reply.address, reply.message, reply.key)
         except Exception:  # as it is with `send`, which is tried next and told about
@@ -226,27 +220,24 @@ class Outbox:
             # They are recorded; `resume` reads them again.
             queue.clear()
         finally:
-            if queue:
-                self._in_background(lane)
-            else:
-                del self._queues[lane]
+            self._leave(lane)
 
     async def resume(self, lane: str, last: int, ready: Callable[[], None]) -> None:
         """Send what waited for a talker who has come back and has everything up to the reply with the id `last`.
 
         `ready()` is called when nothing can overtake what waited: until then the channel must not send.
         """
-        while lane in self._queues:  # noqa: ASYNC110 - rare and short; an event would be made for every message
-            # Somebody is at the last connection still; it ends with an error, or with the reply delivered.
-            await asyncio.sleep(0.01)
-        queue: list[tuple[Reply, Done]] = []
-        self._queues[lane] = queue
+        if lane in self._queues:
+            # A turn is about to answer, or somebody is at the last connection still, which ends with an error.
+            await self._next_in(lane)
+        queue = self._queues.setdefault(lane, [])
         ready()
         self._unconfirmed.pop(lane, None)
         try:
             waiting = await self._store.undelivered(lane)
         except BaseException:
-            del self._queues[lane]
+            queue.clear()
+            self._leave(lane)
             raise
         read = {reply.id for reply in waiting}
         for reply in waiting:
@@ -257,6 +248,32 @@ class Outbox:
         queue.extend((reply, None) for reply in waiting if reply.id > last)
         queue.extend(behind)
         await self._first_tries(lane, queue)
+
+    async def _next_in(self, lane: str) -> None:
+        """Wait until nobody is at the replies of a lane, and take its place then."""
+        free = asyncio.get_running_loop().create_future()
+        self._arriving.setdefault(lane, []).append(free)
+        try:
+            await free
+        except asyncio.CancelledError:
+            if not free.cancelled():
+                self._leave(lane)
+            raise
+
+    def _leave(self, lane: str) -> None:
+        """Let others have the place of a lane, and what waits there: first of all who has come back meanwhile."""
+        arriving = self._arriving.pop(lane, None) if self._arriving else None
+        while arriving:
+            free = arriving.pop(0)
+            if not free.done():
+                if arriving:
+                    self._arriving[lane] = arriving
+                free.set_result(None)
+                return
+        if self._queues[lane]:
+            self._in_background(lane)
+        else:
+            del self._queues[lane]
 
     def ids(self) -> set[int]:
         """The replies that are on their way."""
@@ -282,7 +299,8 @@ class Outbox:
             if queue and queue[0][0].retry_after is not None:
                 # The first try was made by the lane; a second one at once is well, unless the platform asked to wait.
                 await asyncio.sleep(queue[0][0].retry_after)
-            while queue:
+            # In a busy lane there is no end of it: who has come back need not wait for that.
+            while queue and lane not in self._arriving:
                 reply, durable = queue[0]
                 along = self._along(queue) if self._gathering else ()
                 while not await self._try(reply, durable, along):
@@ -290,9 +308,14 @@ class Outbox:
                     await asyncio.sleep(self._delay(reply))
                 del queue[: 1 + len(along)]
         except Away:
-            pass  # they are recorded; `resume` reads them again
+            # They are recorded; `resume` reads them again.
+            queue.clear()
+        except asyncio.CancelledError:
+            # The same; the next start does.
+            queue.clear()
+            raise
         finally:
-            del self._queues[lane]
+            self._leave(lane)
 
     def _delay(self, reply: Reply) -> float:
         """Seconds until the next try: what the platform asked for, else doubling with jitter."""

@@ -98,7 +98,7 @@ class Turn:
         """When the talker was last shown that it is at work (loop time); 0.0: never."""
 
     async def run(self) -> None:
-        """Route and answer the event, then commit."""
+        """Route and answer the event, and hand over what it leaves behind to be committed."""
         event = self.receipt.event
         if event.kind == "message":
             self.messages.append(event.message)
@@ -499,7 +499,7 @@ class Turn:
             self._typed = self._loop.time() + TYPING_AFTER - TYPING_AGAIN
 
     async def _end(self) -> None:
-        """Commit: whoever is told of it goes on from there."""
+        """Hand over what it leaves behind; with most stores it goes on without this task when that is on disk."""
         self._stage = ENDING
         old, state = self.state, None
         if not self._known or (self.subject, self.data, self.greeted) != (old.subject, old.data, old.greeted):

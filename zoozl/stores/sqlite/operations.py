@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from zoozl.chatbot.message import Address, Message
-from zoozl.chatbot.ports import Outcome, Receipt, Reply, Settled, State, Step
+from zoozl.chatbot.ports import Outcome, Receipt, Reply, State, Step
 from zoozl.errors import StoreError
 from zoozl.stores.sqlite import codec
 from zoozl.stores.sqlite.bulk import delete, insert, update
@@ -174,10 +174,11 @@ class _Operation:
         pass
 
     def settle(self, error: StoreError | None) -> None:
-        _settle(self.done, error)
+        settle(self.done, error)
 
 
-def _settle(done: asyncio.Future[None] | None, error: StoreError | None) -> None:
+def settle(done: asyncio.Future[None] | None, error: StoreError | None) -> None:
+    """Tell who waits, if anybody does, that something is on disk, or why not."""
     if done is None or done.done():
         return
     if error is None:
@@ -221,13 +222,13 @@ class Accept(_Operation):
 
     def settle_early(self) -> None:
         """Whether it is a duplicate is known."""
-        _settle(self.receipt.known, None)
+        settle(self.receipt.known, None)
 
     def settle(self, error: StoreError | None) -> None:
         """It is durable."""
         receipt = self.receipt
         if receipt.known is not None:
-            _settle(receipt.known, error)
+            settle(receipt.known, error)
         receipt.settle(error)
 
 
@@ -253,14 +254,12 @@ class Commit(_Operation):
         store: Store,
         order: int,
         outcome: Outcome,
-        done: asyncio.Future[None] | None = None,
-        settled: Settled | None = None,
+        tell: Callable[[StoreError | None], None],
     ) -> None:
         self.store = store
         self.order = order
         self.outcome = outcome
-        self.done = done
-        self.settled = settled
+        self.tell = tell
 
     def write(self, db: sqlite3.Connection, batch: Batch) -> None:
         """State, messages, replies, and the end of the event."""
@@ -290,12 +289,11 @@ class Commit(_Operation):
     def settle(self, error: StoreError | None) -> None:
         """It is on disk."""
         outcome = self.outcome
-        if error is None:
-            self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages, outcome.steps)
-        if self.settled is not None:
-            self.settled(outcome, error)
-        else:
-            _settle(self.done, error)
+        try:
+            if error is None:
+                self.store.saved(self.order, outcome.receipt.lane, outcome.state, outcome.messages, outcome.steps)
+        finally:
+            self.tell(error)
 
 
 class Record(_Operation):
@@ -365,7 +363,9 @@ class Delivered(_Operation):
     def settle(self, error: StoreError | None) -> None:
         """A mark that could not be made is made with the next one, or the reply would be sent again."""
         if error is not None:
-            self.store.unmarked += self.numbers
+            self.store.unmarked.update(self.numbers)
+        elif self.store.unmarked:
+            self.store.unmarked.difference_update(self.numbers)
 
 
 class Dead(_Operation):

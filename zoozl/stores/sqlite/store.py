@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ from zoozl.stores.sqlite.operations import (
     Record,
     Reserve,
     Write,
+    settle,
 )
 from zoozl.stores.sqlite.writer import Writer
 
@@ -53,8 +55,8 @@ class Store:
         self.path = path
         self._lock = lock
         self._number = self._reserved = high
-        self.unmarked: list[int] = []
-        """Replies that have arrived, which could not be noted yet."""
+        self.unmarked: set[int] = set()
+        """Replies that have arrived, which could not be noted at the first try."""
         self._writer = Writer(db, lambda: Batch(heads))
         self._loop = asyncio.get_running_loop()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -110,13 +112,13 @@ class Store:
         """See Inbox."""
         done = self._loop.create_future()
         self._order += 1
-        self._writer.submit(Commit(self, self._order, outcome, done=done))
+        self._writer.submit(Commit(self, self._order, outcome, partial(settle, done)))
         return done
 
     def commit_soon(self, outcome: Outcome, settled: Settled) -> bool:
         """See Inbox."""
         self._order += 1
-        self._writer.submit(Commit(self, self._order, outcome, settled=settled))
+        self._writer.submit(Commit(self, self._order, outcome, partial(settled, outcome)))
         return False
 
     def edit(self, receipt: Receipt) -> Done:
@@ -219,15 +221,12 @@ class Store:
         return [
             Reply(i, seq, n, lane, codec.load_address(address), codec.load_message(message), attempts)
             for i, seq, n, lane, address, message, attempts in rows
+            if i not in self.unmarked
         ]
 
     def delivered(self, lane: str, number: int) -> None:
         """See OutboxStore."""
-        numbers = [number]
-        if self.unmarked:
-            numbers += self.unmarked
-            self.unmarked = []
-        self._writer.submit(Delivered(self, numbers))
+        self._writer.submit(Delivered(self, [number, *self.unmarked]))
 
     def failed(self, reply: Reply, error: str, retry_at: float) -> None:
         """See OutboxStore."""
@@ -356,7 +355,7 @@ class Store:
         if not self._closed:
             self._closed = True
             if self.unmarked:
-                self._writer.submit(Delivered(self, self.unmarked))
+                self._writer.submit(Delivered(self, list(self.unmarked)))
             await self._writer.close()
             self._lock.close()
 

@@ -91,6 +91,7 @@ class Writer:
     def submit(self, operation: Operation) -> None:
         """Do it as soon as possible, after everything that was submitted before."""
         if self._closed:
+            # Later, as always: who submits is not ready to be told yet.
             self._loop.call_soon(operation.settle, StoreError("the store is closed"))
             return
         self._pending.append(operation)
@@ -100,7 +101,7 @@ class Writer:
     def apart(self, operation: Operation) -> None:
         """Do it in a transaction of its own, before what was submitted and is not handed over yet."""
         if self._closed:
-            operation.settle(StoreError("the store is closed"))
+            self._loop.call_soon(operation.settle, StoreError("the store is closed"))
             return
         self._busy = True
         self._work.put([operation])
